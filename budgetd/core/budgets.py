@@ -1,0 +1,150 @@
+"""Budgets: does this call fit, and how much of it.
+
+Owns the one decision about money. `decide` looks at every budget that binds a call and answers
+`Admit`, `Busy` or `Refuse`; it is pure, and the ledger runs it inside the transaction that writes
+the hold, so there is no gap between check and reserve. Two rules: a call is refused only for money
+that is *spent*; money that others merely *hold* makes it `Busy`, to be tried again. An output bound
+that the client left open or set wide is lowered to what the unspent money allows, never below what
+makes sense for that call. How a bound or a price came about is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from budgetd.core.windows import Instant, Span, Window
+
+Money = Literal["real", "notional"]  # dollars paid per token, or list price under a flat-rate plan
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit in pico-dollars over a window. `subject` is what it sits on: "key:research" or "all"."""
+
+    name: str
+    subject: str
+    limit: int
+    window: Window
+    counts: Money = "real"
+    observe: bool = False  # say what it would have refused, refuse nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A budget's window at an instant, in pico-dollars. `held` is open holds, `topped_up` extra
+    limit for this window.
+    """
+
+    budget: Budget
+    span: Span
+    settled: int = 0
+    held: int = 0
+    topped_up: int = 0
+
+    @property
+    def limit(self) -> int:
+        """The limit of this window, top-ups included."""
+        return self.budget.limit + self.topped_up
+
+    @property
+    def unspent(self) -> int:
+        """What would be left if every open hold came to nothing. Negative after an overdraft."""
+        return self.limit - self.settled
+
+    @property
+    def free(self) -> int:
+        """What is neither spent nor held."""
+        return self.unspent - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a call may cost at most: `fixed` + `per_output` for each token of its output bound, in
+    pico-dollars.
+    """
+
+    fixed: int
+    per_output: int  # for one more token of the bound, times the number of answers asked for
+    output: int  # the bound asked for, or to be injected
+    least: int  # the smallest bound this call makes sense with; equal to `output` where it cannot be changed
+
+    def hold(self, output: int) -> int:
+        """The worst case at an output bound, in pico-dollars."""
+        return self.fixed + self.per_output * output
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Forward it: `hold` pico-dollars are reserved for an output bound of `output` tokens."""
+
+    hold: int
+    output: int
+    observed: tuple[Balance, ...] = ()  # observing budgets that would have refused
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The money is there but other calls hold it; the same call may pass in a moment."""
+
+    budgets: tuple[Balance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The money is spent. `resets_at` is the latest reset of the violated budgets, None if one of
+    them never resets.
+    """
+
+    budgets: tuple[Balance, ...]
+    needs: int  # pico-dollars the smallest form of this call would hold
+    resets_at: Instant | None
+
+    @property
+    def hopeless(self) -> bool:
+        """True if even an untouched window could not pay for the call: waiting does not help."""
+        return any(self.needs > balance.limit for balance in self.budgets)
+
+
+Verdict = Admit | Busy | Refuse
+
+
+def decide(quote: Quote, balances: tuple[Balance, ...]) -> Verdict:
+    """Whether the call fits every budget that binds it, and at which output bound."""
+    binding = tuple(b for b in balances if not b.budget.observe)
+    smallest = quote.hold(quote.least)
+    violated = tuple(b for b in binding if smallest > b.unspent)
+    if violated:
+        return Refuse(violated, smallest, latest_reset(violated))
+    output = quote.output
+    if quote.per_output:
+        for balance in binding:
+            output = min(output, (balance.unspent - quote.fixed) // quote.per_output)
+    hold = quote.hold(output)
+    busy = tuple(b for b in binding if hold > b.free)
+    if busy:
+        return Busy(busy)
+    return Admit(hold, output, tuple(b for b in balances if b.budget.observe and hold > b.free))
+
+
+def latest_reset(balances: tuple[Balance, ...]) -> Instant | None:
+    """When the last of these windows ends; None if one of them has no end."""
+    latest: Instant = 0
+    for balance in balances:
+        if balance.span.end is None:
+            return None
+        latest = max(latest, balance.span.end)
+    return latest
+
+
+def outcome_word(verdict: Verdict) -> str:
+    """The verdict in one word, for a log line or a counter."""
+    match verdict:
+        case Admit():
+            return "admitted"
+        case Busy():
+            return "busy"
+        case Refuse():
+            return "refused"
+        case _:
+            assert_never(verdict)

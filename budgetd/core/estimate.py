@@ -1,0 +1,107 @@
+"""What a call may cost, before it is sent and without a tokenizer.
+
+Owns the facts that money needs of a request (`Facts`: dialects fill them in) and the bounds made of
+them. A byte-level BPE token covers at least one byte, and the JSON around a message is longer than
+the tokens around it, so the bytes of a body bound its tokens; what bytes do not bound (pictures,
+documents, sound, searches) gets an allowance, and what nothing bounds is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from budgetd.core.budgets import Quote
+from budgetd.core.policy import Estimation
+from budgetd.core.prices import RateCard, Writes, worst_input_rate, worst_output_rate
+from budgetd.core.usage import Traits
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Input that its bytes do not bound. Counts of items; `inline_bytes` is the base64 text among
+    the body's bytes.
+    """
+
+    images: int = 0
+    documents: int = 0
+    audio: int = 0
+    inline_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What money needs to know of a request."""
+
+    model: str
+    input_bytes: int
+    streamed: bool = False
+    output: int | None = None  # the bound the client states, in tokens per answer
+    output_fields: tuple[str, ...] = ()  # where it states it
+    bounded_output: bool = True  # False: there is no output to bound (embeddings)
+    least_output: int = 0  # below this the request makes no sense (a thinking budget)
+    extra_output: int = 0  # tokens billed as output outside the bound (rejected predictions)
+    answers: int = 1
+    overhead: int = 0  # input tokens that the provider adds by itself (its tool prompt)
+    media: Media = Media()
+    searches: int = 0  # server-side searches the request allows
+    rounds: int = 1  # how many times the input may be read within one call (searches, compaction)
+    unbounded: str | None = None  # what makes the cost impossible to bound, in words
+    traits: Traits = Traits()
+    cache_writes: Writes = "none"
+    asked_usage: bool = True  # the client wants the stream's usage for itself
+    hidden_output: bool = False  # it asks for reasoning that the stream does not show in full
+    account: str | None = None  # the provider's account id, where the client tells it
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bounds of a call: tokens, the card they are priced at, and the quote for the decision."""
+
+    quote: Quote
+    input: int
+    answers: int
+    card: RateCard
+    hidden_output: bool
+    stated_output: bool  # the client stated its bound itself
+
+
+def input_bound(facts: Facts, allow: Estimation) -> int:
+    """The most input tokens the request can come to, every reading of them counted."""
+    media = facts.media
+    tokens = facts.input_bytes - media.inline_bytes + facts.overhead
+    tokens += (
+        media.images * allow.image_tokens
+        + media.documents * allow.document_tokens
+        + media.audio * allow.audio_tokens
+    )
+    return (tokens + facts.searches * allow.search_tokens) * facts.rounds
+
+
+def estimate(
+    facts: Facts, card: RateCard, allow: Estimation, *, model_output: int | None, hides_output: bool
+) -> Estimate:
+    """The bounds of a request under a card.
+
+    `model_output` is the model's own limit (tokens), for a client that states none; `hides_output`
+    says that this model bills reasoning which it does not show.
+    """
+    tokens = input_bound(facts, allow)
+    audio, images = facts.media.audio > 0, facts.media.images > 0
+    into = worst_input_rate(
+        card, tokens, facts.traits, writes=facts.cache_writes, audio=audio, images=images
+    )
+    out = worst_output_rate(card, tokens, facts.traits, audio=audio)
+    fixed = (
+        tokens * into
+        + facts.searches * card.rates["web_searches"]
+        + facts.extra_output * out
+        + card.per_request
+    )
+    if not facts.bounded_output:
+        quote = Quote(fixed, 0, 0, 0)
+    else:
+        wanted = facts.output if facts.output is not None else model_output or allow.output_unknown
+        least = min(wanted, max(facts.least_output, allow.output_floor))
+        quote = Quote(fixed, out * facts.answers, wanted, least)
+    hidden = facts.bounded_output and (facts.hidden_output or hides_output)
+    return Estimate(quote, tokens, facts.answers, card, hidden, facts.output is not None)

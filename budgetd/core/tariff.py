@@ -1,0 +1,83 @@
+"""Which card prices a call: the owner's policy laid over the price book.
+
+Owns the order of precedence for a price and what happens to a model without one. The book knows
+prices by exact name; the provider's policy says whether an unknown one is refused, priced at the
+provider's ceiling, or free because the owner wrote so. Unknown is never nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from budgetd.core.policy import Provider
+from budgetd.core.pricebook import PriceBook
+from budgetd.core.prices import RateCard
+from budgetd.core.usage import BUCKETS, Reported, Traits
+from budgetd.core.windows import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """What is known of a model besides its price. `reasoning`: it can bill reasoning that it does
+    not show; None is unknown.
+    """
+
+    context: int | None = None  # input tokens
+    max_output: int | None = None  # tokens of one answer
+    reasoning: bool | None = None
+
+
+NO_LIMITS = ModelLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The price book under the owner's policy. `limits` finds a model's limits by provider and
+    name.
+    """
+
+    book: PriceBook
+    limits: Callable[[str, str], ModelLimits | None]
+
+    def before(
+        self, provider: Provider, model: str, traits: Traits, at: Instant
+    ) -> RateCard | None:
+        """The card that a hold is priced at, never below what the call can cost. None: the price is
+        unknown and refused.
+        """
+        if provider.unknown_price == "free":
+            return self.book.bound(provider.name, model, traits, at) or _free(provider.name, model)
+        known = self.book.bound(provider.name, model, traits, at)
+        return known or self._stand_in(provider, traits)
+
+    def after(
+        self, provider: Provider, asked: RateCard, reported: Reported | None, at: Instant
+    ) -> RateCard:
+        """The card that a settlement is priced at: the answering model's, else the one asked for.
+        `asked` is the hold's card.
+        """
+        if reported is None:
+            return asked
+        traits = reported.traits
+        if reported.model:
+            named = self.book.find(provider.name, reported.model, traits, at)
+            if named is not None:
+                return named
+        return self.book.find(provider.name, asked.model, traits, at) or asked
+
+    def limits_of(self, provider: Provider, model: str) -> ModelLimits:
+        """The model's limits as far as they are known."""
+        return self.limits(provider.catalogue or provider.name, model) or NO_LIMITS
+
+    def _stand_in(self, provider: Provider, traits: Traits) -> RateCard | None:
+        return (
+            self.book.ceiling(provider.name, traits)
+            if provider.unknown_price == "ceiling"
+            else None
+        )
+
+
+def _free(provider: str, model: str) -> RateCard:
+    """Nothing to pay, because the owner says so in as many words."""
+    return RateCard(provider, model, rates=dict.fromkeys(BUCKETS, 0), source="free")
