@@ -1,0 +1,171 @@
+"""Building: checked settings to the core's frozen rules.
+
+The one place where what an owner wrote becomes what the daemon acts on: dollars become
+pico-dollars, names of windows become windows, credentials become fingerprints, and whatever was
+left out gets its default. Only one thing can still be wrong here, because only here fingerprints
+are known: two keys that claim one credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from budgetd.config.checks import DEFAULT_KEY, budget_name
+from budgetd.config.keys import BudgetSettings, KeySettings
+from budgetd.config.locator import Locator
+from budgetd.config.presets import effective, provider_names
+from budgetd.config.problems import Finding, shown
+from budgetd.config.providers import ProviderSettings
+from budgetd.config.quantities import WEEKDAYS, duration
+from budgetd.config.secrets import Secrets
+from budgetd.config.settings import Settings
+from budgetd.core import policy
+from budgetd.core.budgets import Budget
+from budgetd.core.money import pico_from_usd
+from budgetd.core.windows import Calendar, Fixed, FixedDaily, Instant, Total, Unit, Window
+
+EVERYTHING = "all"
+NOWHERE = Locator(None)
+Fingerprint = Callable[[str], str]
+CALENDAR: dict[str, Unit] = {"day": "day", "week": "week", "month": "month"}
+
+
+def build(
+    settings: Settings,
+    secrets: Secrets,
+    *,
+    fingerprint: Fingerprint,
+    generation: int = 0,
+    locator: Locator = NOWHERE,
+) -> policy.Rules:
+    """The rules of checked settings. Raises ConfigError if two keys claim one credential."""
+    zone = settings.timezone or "UTC"
+    claims, findings = _claims(settings, secrets, fingerprint)
+    if findings:
+        raise locator.error(findings)
+    keys = {name: _key(name, key, zone, claims) for name, key in settings.keys.items()}
+    default = settings.default_key
+    keys[DEFAULT_KEY] = policy.KeyPolicy(
+        name=DEFAULT_KEY,
+        budgets=_budgets(default.budgets, _subject(DEFAULT_KEY), zone),
+        provider=default.provider,
+        client=default.client,
+        label=default.label,
+        observe=default.observe,
+    )
+    return policy.Rules(
+        providers={
+            name: _provider(name, settings, secrets) for name in provider_names(settings.providers)
+        },
+        keys={name: key for name, key in keys.items() if not key.is_pattern},
+        default_key=DEFAULT_KEY,
+        patterns=tuple(key for key in keys.values() if key.is_pattern),
+        everything=_budgets(settings.budgets, EVERYTHING, zone),
+        routes=tuple(policy.Route(route.model, route.provider) for route in settings.routes),
+        defaults=dict(settings.defaults),
+        unpriced_paths=tuple(settings.unpriced_paths),
+        limits=policy.Limits(**settings.limits.model_dump()),
+        patience=policy.Patience(**{name: ms / 1000 for name, ms in settings.patience}),
+        estimation=policy.Estimation(**settings.estimation.model_dump()),
+        generation=generation,
+    )
+
+
+def price_overrides(settings: Settings) -> dict[str, dict[str, dict[str, Decimal | bool]]]:
+    """The operator's prices: provider -> model -> bucket of `core.usage` (or per_request) ->
+    dollars per million, or `free`.
+    """
+    return {
+        name: {model: prices.dollars() for model, prices in provider.prices.items()}
+        for name, provider in settings.providers.items()
+        if provider.prices
+    }
+
+
+def window(budget: BudgetSettings, zone: str) -> Window:
+    """The window of a budget; `zone` is where days begin unless it says otherwise."""
+    zone = budget.timezone or zone
+    reset = budget.reset_at or 0
+    if budget.every == "total":
+        return Total()
+    if budget.every in CALENDAR:
+        weekday = WEEKDAYS.index(budget.weekday or WEEKDAYS[0])
+        return Calendar(CALENDAR[budget.every], zone, reset, weekday, budget.day or 1)
+    every = duration(budget.every)
+    if budget.align == "day":
+        return FixedDaily(every, zone, reset)
+    return Fixed(every, instant(budget.anchor, zone) if budget.anchor else 0)
+
+
+def instant(moment: datetime, zone: str) -> Instant:
+    """A written moment as an instant; without an offset of its own it is meant in `zone`."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+    epoch = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+    span = aware - epoch
+    return (span.days * 86_400 + span.seconds) * 1000 + span.microseconds // 1000
+
+
+def _subject(key: str) -> str:
+    return f"key:{key}"
+
+
+def _budgets(budgets: Iterable[BudgetSettings], subject: str, zone: str) -> tuple[Budget, ...]:
+    return tuple(
+        Budget(
+            name=budget_name(budget),
+            subject=subject,
+            limit=pico_from_usd(budget.limit),
+            window=window(budget, zone),
+            counts=budget.counts,
+            observe=budget.observe,
+        )
+        for budget in budgets
+    )
+
+
+def _key(name: str, key: KeySettings, zone: str, claims: dict[str, str]) -> policy.KeyPolicy:
+    return policy.KeyPolicy(
+        name=name,
+        custody=key.custody,
+        budgets=_budgets(key.budgets, _subject(name), zone),
+        provider=key.provider,
+        client=key.client,
+        fingerprints=frozenset(mark for mark, owner in claims.items() if owner == name),
+        accounts=frozenset(key.accounts),
+        label=key.label,
+        expires=instant(key.expires, zone) if key.expires else None,
+        observe=key.observe,
+    )
+
+
+def _claims(
+    settings: Settings, secrets: Secrets, fingerprint: Fingerprint
+) -> tuple[dict[str, str], list[Finding]]:
+    """Fingerprint -> the key that claims it."""
+    owners: dict[str, str] = {}
+    findings: list[Finding] = []
+    for name, key in settings.keys.items():
+        for index, claim in enumerate(key.credentials):
+            path = ("keys", name, "credentials", index)
+            mark = claim.fingerprint or fingerprint(secrets[path].reveal())
+            if owners.setdefault(mark, name) != name:
+                hint = "agents that share a credential are told apart by /k/<key>/ in their URL"
+                findings.append(
+                    Finding(path, f"the same credential is claimed by {shown(owners[mark])}", hint)
+                )
+    return owners, findings
+
+
+def _provider(name: str, settings: Settings, secrets: Secrets) -> policy.Provider:
+    written = settings.providers.get(name, ProviderSettings())
+    known = effective(name, written)
+    return policy.Provider(
+        name=name,
+        credential=secrets.get(("providers", name, "credential")),
+        plan=written.billing == "subscription",
+        **{field.name: getattr(known, field.name) for field in fields(known)},
+    )
