@@ -1,0 +1,265 @@
+"""Request bodies: read few fields, change fewer, and pass the rest on as the same bytes.
+
+A `Body` is the top level of a JSON object with every value left raw. A value is decoded only when
+somebody asks for that one, and `emit` writes the object again with some values replaced, so a
+duplicate key cannot mean one thing here and another at the provider. Strict parsing comes first;
+what it refuses for reasons that providers do not share (lone surrogates, a byte order mark) is read
+by the standard library, and everything else is the caller's fault. Content encodings are undone
+here, within a bound.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import brotli
+import msgspec
+
+from budgetd.errors import CallerFault
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY = msgspec.json.Decoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SLICE = 256 * 1024
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class Body:
+    """The top level of a JSON object. `size` is the length in bytes of what was read."""
+
+    __slots__ = ("_fields", "_odd_keys", "size")
+
+    def __init__(
+        self, fields: dict[str, msgspec.Raw], size: int, *, odd_keys: bool = False
+    ) -> None:
+        self._fields = fields
+        self._odd_keys = odd_keys
+        self.size = size
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of a value, b"" if it is not there."""
+        value = self._fields.get(name)
+        return b"" if value is None else bytes(value)
+
+    def get(self, name: str) -> Any:
+        """A value decoded; None if it is absent, null, or cannot be decoded (a lone surrogate
+        inside).
+        """
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        try:
+            return _ANY.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return _lenient(bytes(value))
+
+    def text(self, name: str) -> str | None:
+        """A string value; None if absent or null. Raises CallerFault for another type."""
+        value = self.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise _wrong_type(name, "a string")
+
+    def flag(self, name: str) -> bool:
+        """A boolean value; False if absent or null. Raises CallerFault for another type."""
+        value = self.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        raise _wrong_type(name, "true or false")
+
+    def count(self, name: str) -> int | None:
+        """A whole, non-negative number (1024.0 counts as one); None if absent or null. Raises
+        CallerFault for anything else.
+        """
+        value = self.get(name)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+            raise _wrong_type(name, "a whole number that is not negative")
+        return value
+
+    def emit(self, changes: Mapping[str, Any]) -> bytes:
+        """The object again: `changes` encoded (None removes the field), everything else as the
+        bytes it came in.
+        """
+        fields = dict(self._fields)
+        for name, value in changes.items():
+            if value is None:
+                fields.pop(name, None)
+            else:
+                fields[name] = msgspec.Raw(msgspec.json.encode(value))
+        if not self._odd_keys:
+            return msgspec.json.encode(fields)
+        return (
+            b"{"
+            + b",".join(json.dumps(k).encode() + b":" + bytes(v) for k, v in fields.items())
+            + b"}"
+        )
+
+
+def parse(data: bytes) -> Body:
+    """A request body. Raises CallerFault (400) if it is no JSON object."""
+    try:
+        return Body(_FIELDS.decode(data), len(data))
+    except msgspec.ValidationError as error:
+        raise _malformed("the body must be a JSON object") from error
+    except RecursionError as error:
+        raise _malformed("the body is nested too deeply") from error
+    except msgspec.DecodeError as error:
+        return _parse_leniently(data, str(error))
+
+
+def _parse_leniently(data: bytes, why: str) -> Body:
+    """Read what the strict parser refused, if the standard library takes it, keeping each value's
+    bytes.
+    """
+    try:
+        text = data.removeprefix(_UTF8_BOM).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise _malformed("the body is not UTF-8") from error
+    try:
+        fields = _top_level(text)
+    except RecursionError as error:
+        raise _malformed("the body is nested too deeply") from error
+    except ValueError as error:
+        raise _malformed(f"the body is not valid JSON: {why}") from error
+    return Body(fields, len(data), odd_keys=True)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _top_level(text: str) -> dict[str, msgspec.Raw]:
+    """An object's keys with the source text of each value. Raises ValueError if it is none."""
+
+    def skip(position: int) -> int:
+        match = _SPACE.match(text, position)
+        assert match is not None
+        return match.end()
+
+    def expect(mark: str, position: int) -> int:
+        if text[position : position + 1] != mark:
+            raise ValueError(f"{mark!r} expected")
+        return skip(position + 1)
+
+    fields: dict[str, msgspec.Raw] = {}
+    position = expect("{", skip(0))
+    while text[position : position + 1] != "}":
+        if fields or text[position : position + 1] == ",":
+            position = expect(",", position)
+        key, position = _LENIENT.raw_decode(text, position)
+        if not isinstance(key, str):
+            raise ValueError("a key must be a string")
+        position = expect(":", skip(position))
+        _, end = _LENIENT.raw_decode(text, position)
+        fields[key] = msgspec.Raw(text[position:end].encode("utf-8", "surrogatepass"))
+        position = skip(end)
+    if skip(position + 1) != len(text):
+        raise ValueError("something follows the object")
+    return fields
+
+
+def _lenient(value: bytes) -> Any:
+    try:
+        return _LENIENT.decode(value.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def decompress(data: bytes, encoding: str, limit: int) -> bytes:
+    """Undo a Content-Encoding (several, comma-separated, outermost last). Raises CallerFault: 413,
+    415 or 400.
+    """
+    for name in reversed([part.strip().lower() for part in encoding.split(",")]):
+        if name in {"", "identity"}:
+            continue
+        decode = _DECODERS.get(name)
+        if decode is None:
+            raise CallerFault(
+                415, "unsupported_encoding", f"content encoding {name!r} is not understood"
+            )
+        try:
+            data = decode(data, limit)
+        except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
+            raise _malformed(f"the body is not valid {name}") from error
+        if len(data) > limit:
+            raise too_large(limit)
+    return data
+
+
+def too_large(limit: int) -> CallerFault:
+    """The fault of a body above the limit, in bytes."""
+    return CallerFault(
+        413, "request_too_large", f"the request body is larger than the limit of {limit} bytes"
+    )
+
+
+def _inflate(data: bytes, limit: int, window: int = 47) -> bytes:
+    machine = zlib.decompressobj(window)  # 47: gzip or zlib by its own header
+    plain = machine.decompress(data, limit + 1)
+    if not machine.eof and len(plain) <= limit:
+        raise EOFError
+    return plain
+
+
+def _deflate(data: bytes, limit: int) -> bytes:
+    """ "deflate" is zlib by the letter, and raw deflate from some senders."""
+    try:
+        return _inflate(data, limit)
+    except zlib.error:
+        return _inflate(data, limit, -15)
+
+
+def _brotli(data: bytes, limit: int) -> bytes:
+    machine = brotli.Decompressor()
+    plain = bytearray(machine.process(data, output_buffer_limit=_SLICE))
+    while not machine.is_finished() and len(plain) <= limit:
+        piece = machine.process(b"", output_buffer_limit=_SLICE)
+        if not piece:
+            raise EOFError
+        plain += piece
+    return bytes(plain)
+
+
+def _zstd(data: bytes, limit: int) -> bytes:
+    machine = zstd.ZstdDecompressor()
+    plain = machine.decompress(data, limit + 1)
+    if not machine.eof and len(plain) <= limit:
+        raise EOFError
+    return plain
+
+
+_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _inflate,
+    "x-gzip": _inflate,
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}
+
+
+def _malformed(message: str) -> CallerFault:
+    return CallerFault(400, "invalid_json", message)
+
+
+def _wrong_type(name: str, wanted: str) -> CallerFault:
+    return CallerFault(400, "invalid_request", f"{name!r} must be {wanted}")

@@ -1,0 +1,82 @@
+"""Images, documents and sound in a request: counted, so that their base64 text is not taken for
+words.
+
+`might_hold_media` is a cheap look at the bytes; only if it says yes are the messages decoded and
+walked. It never says no wrongly: a body that hides a word behind a unicode escape is walked too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+from budgetd.core.estimate import Media
+
+_MARKS = (
+    b'"image',
+    b'"input_image',
+    b'"document"',
+    b'"file"',
+    b'"input_file"',
+    b'"input_audio"',
+    b'"audio"',
+    b"\\u00",
+)
+
+
+def might_hold_media(raw: bytes) -> bool:
+    """Whether the raw JSON of the messages is worth decoding."""
+    return any(mark in raw for mark in _MARKS)
+
+
+def walk_media(messages: Any, *, images: Set[str], documents: Set[str], audio: Set[str]) -> Media:
+    """Count the parts whose `type` is in one of the sets, wherever they are nested."""
+    counts = {"images": 0, "documents": 0, "audio": 0}
+    inline = 0
+    todo = [messages]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list):
+            todo.extend(value)
+        elif isinstance(value, dict):
+            kind = value.get("type")
+            named = _kind_of(kind, images, documents, audio) if isinstance(kind, str) else None
+            if named is None or _is_text(value):
+                todo.extend(value.values())
+                continue
+            counts[named] += 1
+            inline += _base64_length(value)
+    return Media(**counts, inline_bytes=inline)
+
+
+def _kind_of(kind: str, images: Set[str], documents: Set[str], audio: Set[str]) -> str | None:
+    if kind in images:
+        return "images"
+    if kind in documents:
+        return "documents"
+    return "audio" if kind in audio else None
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    """A document given as words: they count as words, and what is nested in it is looked at."""
+    source = part.get("source")
+    return isinstance(source, dict) and source.get("type") in {"text", "content"}
+
+
+def _base64_length(part: dict[str, Any]) -> int:
+    """Length of the base64 text in a media part: the members `data` and `file_data`, and data:
+    URLs.
+    """
+    length = 0
+    todo: list[Any] = [part]
+    while todo:
+        value = todo.pop()
+        if not isinstance(value, dict):
+            continue
+        for name, member in value.items():
+            if isinstance(member, str):
+                if name in {"data", "file_data"} or member.startswith("data:"):
+                    length += len(member)
+            else:
+                todo.append(member)
+    return length
