@@ -1,0 +1,160 @@
+"""The ledger's tables and their migrations.
+
+Money columns are pico-dollars in STRICT tables: a fraction cannot be stored and a sum that
+overflows raises. Instants are milliseconds since 1970 in UTC. `user_version` counts the migrations
+that ran; each runs once, in one transaction.
+
+A *call* is what an agent asked; its *attempts* are what was sent for it. An attempt is `open` while
+its money is held, and ends as `settled`, `uncertain` (charged by estimate), `known_zero` or
+`not_sent`. A `charge` ties an attempt to every window it was reserved in, so that it settles there
+whenever it ends. `tally` is the same money by hour, kept so that no view ever has to read the
+attempts themselves.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_FIRST = """
+CREATE TABLE window (
+    id INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL,              -- 'key:research', 'all'
+    budget TEXT NOT NULL,               -- the budget's name
+    kind TEXT NOT NULL,                 -- core.windows.identity: another window is another instance
+    start INTEGER NOT NULL,
+    end INTEGER,                        -- NULL: never resets
+    settled INTEGER NOT NULL DEFAULT 0,
+    held INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+    topped_up INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (subject, budget, kind, start)
+) STRICT;
+CREATE INDEX window_by_end ON window (end);
+
+CREATE TABLE price (
+    id INTEGER PRIMARY KEY,
+    card TEXT NOT NULL UNIQUE           -- JSON: provider, model, rates, source, date
+) STRICT;
+
+CREATE TABLE call (
+    id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    session TEXT,
+    label TEXT,
+    dialect TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    client TEXT NOT NULL,
+    model TEXT NOT NULL,                -- as asked for
+    retry_of TEXT                       -- the call that this one repeats after a failure
+) STRICT, WITHOUT ROWID;
+CREATE INDEX call_by_key ON call (key, id);
+
+CREATE TABLE attempt (
+    id TEXT PRIMARY KEY,                -- '<call>.<number>': a call's attempts are neighbours
+    call TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,                -- as sent, then as answered
+    money TEXT NOT NULL CHECK (money IN ('real', 'notional')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'uncertain', 'known_zero', 'not_sent')),
+    hold INTEGER NOT NULL CHECK (hold >= 0),
+    input_bound INTEGER NOT NULL,
+    output_bound INTEGER NOT NULL,
+    price INTEGER NOT NULL,             -- the card of the hold, then of the settlement
+    ended INTEGER,
+    cost INTEGER NOT NULL DEFAULT 0 CHECK (cost >= 0),
+    estimated INTEGER NOT NULL DEFAULT 0,
+    cause TEXT,                         -- why it ended as it did, where that is not plain
+    status INTEGER,                     -- HTTP status from upstream
+    input INTEGER, cache_read INTEGER, cache_write_5m INTEGER, cache_write_1h INTEGER,
+    output INTEGER, reasoning INTEGER,
+    other TEXT                          -- JSON: the rarer buckets
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_open ON attempt (id, hold) WHERE state = 'open';
+CREATE INDEX attempt_orphaned ON attempt (ended) WHERE cause = 'orphaned';
+
+CREATE TABLE charge (
+    attempt TEXT NOT NULL,
+    window INTEGER NOT NULL,
+    PRIMARY KEY (attempt, window)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tally (
+    key TEXT NOT NULL,
+    hour INTEGER NOT NULL,              -- hours since 1970
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    money TEXT NOT NULL,
+    calls INTEGER NOT NULL DEFAULT 0,
+    cost INTEGER NOT NULL DEFAULT 0,
+    estimated_cost INTEGER NOT NULL DEFAULT 0,
+    retry_cost INTEGER NOT NULL DEFAULT 0,
+    input INTEGER NOT NULL DEFAULT 0,
+    cached INTEGER NOT NULL DEFAULT 0,
+    output INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (key, hour, provider, model, money)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tally_by_hour ON tally (hour);
+
+CREATE TABLE adjustment (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    attempt TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE topup (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE refusal (
+    id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    reason TEXT NOT NULL,               -- 'spent', 'busy', 'stopped', 'observed'
+    detail TEXT NOT NULL                -- JSON: budgets and figures
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refusal_by_key ON refusal (key, id);
+
+CREATE TABLE stop (
+    subject TEXT PRIMARY KEY,           -- 'key:research', 'all'
+    at INTEGER NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    last INTEGER NOT NULL               -- the instant of the last reservation: a start believes no earlier time
+) STRICT;
+INSERT INTO clock VALUES (1, 0);
+
+CREATE TABLE token (
+    hash TEXT PRIMARY KEY,              -- SHA-256 of the token
+    key TEXT NOT NULL,
+    hint TEXT NOT NULL,                 -- its first characters
+    issued INTEGER NOT NULL,
+    expires INTEGER,
+    revoked INTEGER
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the tables up to date; returns the version. Raises RuntimeError for a file from a newer
+    budgetd.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise RuntimeError(
+            f"the ledger is of version {version}, this budgetd knows {len(MIGRATIONS)}: run a newer one"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+    return len(MIGRATIONS)
