@@ -1,0 +1,1 @@
+"""What a person types: talks to the running daemon over its socket, and starts it."""

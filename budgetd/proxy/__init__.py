@@ -1,0 +1,1 @@
+"""What flows: one straight line from a request to its answer."""

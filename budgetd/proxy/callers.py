@@ -1,0 +1,266 @@
+"""Whose call it is, who pays, and where it goes.
+
+Puts together what a request claims (URL labels, credential, account) with what the owner decided
+(keys, providers, routes). Rules: a name in the URL names a key and never authorises one; where
+budgetd would add its own credential a token is mandatory; a credential that is claimed by one key
+cannot be booked to another; and a credential never goes to a provider that it was neither
+configured for nor recognised as belonging to. All indexes are made once per reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from budgetd.core.budgets import Budget, Money
+from budgetd.core.policy import Dialect as DialectName
+from budgetd.core.policy import KeyPolicy, Provider, Rules, Secret
+from budgetd.core.windows import Instant
+from budgetd.errors import CallerFault
+from budgetd.ledger.keyring import Keyring
+from budgetd.wire.dialects import Labels
+from budgetd.wire.identity import Credential
+
+GENERIC_PREFIX = 3  # "sk-": half the field uses it, so it recognises nobody
+MEMO = 10_000  # names of key patterns whose budgets are kept ready
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a request says of itself, before any of it is believed."""
+
+    labels: Labels
+    credential: Credential | None
+    family: str
+    dialect: DialectName
+    model: str = ""
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who pays and where it goes. `inject` is our own credential, or None to leave the request's as
+    it is.
+    """
+
+    key: str
+    policy: KeyPolicy
+    budgets: tuple[Budget, ...]
+    provider: Provider
+    family: str
+    money: Money
+    inject: Secret | None = None
+    label: str | None = None
+
+
+class Callers:
+    """Resolves claims under one set of rules."""
+
+    def __init__(self, rules: Rules, keyring: Keyring, fingerprint: Callable[[str], str]) -> None:
+        self._rules = rules
+        self._keyring = keyring
+        self._fingerprint = fingerprint
+        self._claimed = {mark: key.name for key in rules.keys.values() for mark in key.fingerprints}
+        self._accounts = {
+            account: key.name for key in rules.keys.values() for account in key.accounts
+        }
+        prefixes = [
+            (prefix, p.name) for p in rules.providers.values() for prefix in p.credential_prefixes
+        ]
+        self._prefixes = sorted(
+            (p for p in prefixes if len(p[0]) > GENERIC_PREFIX), key=lambda p: -len(p[0])
+        )
+        self._budgets: dict[tuple[str, Money], tuple[Budget, ...]] = {}
+
+    def resolve(self, claims: Claims, now: Instant) -> Caller:
+        """The caller. Raises CallerFault: 401 and 403 for what is not authorised, 400 and 404 for
+        what is not there.
+        """
+        key, policy, issued = self.key_of(claims, now)
+        provider = self._provider(claims, policy, issued=issued)
+        inject = self._injection(provider, issued=issued)
+        money: Money = "notional" if _is_plan(provider, claims.credential, inject) else "real"
+        return Caller(
+            key,
+            policy,
+            self.binding(key, policy, money),
+            provider,
+            policy.client or claims.family,
+            money,
+            inject,
+            claims.labels.label or policy.label,
+        )
+
+    def key_of(self, claims: Claims, now: Instant) -> tuple[str, KeyPolicy, bool]:
+        """The key that pays, its policy, and whether a token of ours says so. Raises CallerFault as
+        `resolve` does.
+        """
+        if claims.credential is not None and claims.credential.is_token:
+            key, issued = self._by_token(claims, claims.credential, now), True
+        else:
+            key, issued = self._by_claim(claims), False
+        return key, self._policy(key, issued=issued, now=now), issued
+
+    def binding(self, key: str, policy: KeyPolicy, money: Money) -> tuple[Budget, ...]:
+        """The budgets that bind a key's calls in one kind of money; for a pattern's name, its own
+        copies.
+        """
+        ready = self._budgets.get((key, money))
+        if ready is None:
+            own = policy.budgets
+            if policy.name != key:
+                own = tuple(
+                    replace(b, subject=f"key:{key}", name=b.name.replace(policy.name, key))
+                    for b in own
+                )
+            ready = tuple(b for b in (*own, *self._rules.everything) if b.counts == money)
+            if len(self._budgets) >= MEMO:
+                self._budgets.clear()
+            self._budgets[(key, money)] = ready
+        return ready
+
+    def _by_token(self, claims: Claims, credential: Credential, now: Instant) -> str:
+        token = self._keyring.find(credential.secret)
+        if token is None:
+            raise CallerFault(
+                401,
+                "invalid_token",
+                "this budgetd token is not known; issue one with: budgetd keys issue NAME",
+            )
+        if not token.valid_at(now):
+            state = "was revoked" if token.revoked is not None else "has expired"
+            raise CallerFault(
+                401, "invalid_token", f"this budgetd token of key {token.key} {state}"
+            )
+        if claims.labels.key not in {None, token.key}:
+            raise CallerFault(
+                403,
+                "wrong_key",
+                f"this token belongs to another key than the URL names ({claims.labels.key})",
+            )
+        return token.key
+
+    def _by_claim(self, claims: Claims) -> str:
+        """The key that claims this credential or account, else the one the URL names, else the
+        default.
+        """
+        claimed = None
+        if claims.credential is not None and self._claimed:
+            claimed = self._claimed.get(self._fingerprint(claims.credential.secret))
+        if claimed is None and claims.account is not None:
+            claimed = self._accounts.get(claims.account)
+        named = claims.labels.key
+        if claimed is not None and named not in {None, claimed}:
+            raise CallerFault(
+                403,
+                "wrong_key",
+                f"this credential belongs to another key than the URL names ({named})",
+            )
+        return claimed or named or self._rules.default_key
+
+    def _policy(self, key: str, *, issued: bool, now: Instant) -> KeyPolicy:
+        policy = self._rules.key(key)
+        if policy is None:
+            if issued:
+                raise CallerFault(
+                    401,
+                    "invalid_token",
+                    f"the key {key} of this token is not in the configuration any more",
+                )
+            raise CallerFault(
+                404, "unknown_key", f"there is no key named {key!r} in budgetd's configuration"
+            )
+        if policy.custody == "issued" and not issued:
+            raise CallerFault(
+                401,
+                "token_required",
+                f"the key {key} needs its budgetd token (bgd_...) as the API key",
+            )
+        if policy.expires is not None and now >= policy.expires:
+            raise CallerFault(401, "key_expired", f"the key {key} has expired")
+        return policy
+
+    def _provider(self, claims: Claims, policy: KeyPolicy, *, issued: bool) -> Provider:
+        """The provider, in order of precedence, checked to speak the dialect and to be one this
+        credential may go to.
+        """
+        owners = () if issued else self._owners(claims.credential)
+        name = claims.labels.provider or policy.provider or self._routed(claims.model)
+        if name is None:
+            name = self._by_owner(owners, claims.dialect) or self._rules.defaults.get(
+                claims.dialect
+            )
+        provider = self._rules.providers.get(name) if name else None
+        if provider is None:
+            raise CallerFault(
+                404,
+                "unknown_provider",
+                f"there is no provider named {name!r} in budgetd's configuration",
+            )
+        if claims.dialect not in provider.base_urls:
+            raise CallerFault(
+                400,
+                "wrong_dialect",
+                f"provider {provider.name} has no base_url for {claims.dialect}",
+            )
+        if owners and provider.name not in owners:
+            theirs = " or ".join(owners)
+            raise CallerFault(
+                403,
+                "foreign_credential",
+                f"this credential looks like one of {theirs}, and the call would go to {provider.name}: it was not sent",
+            )
+        return provider
+
+    def _owners(self, credential: Credential | None) -> tuple[str, ...]:
+        """The providers that recognise this credential by the longest prefix; () if nobody does."""
+        if credential is None:
+            return ()
+        for prefix, _ in self._prefixes:
+            if credential.secret.startswith(prefix):
+                return tuple(name for other, name in self._prefixes if other == prefix)
+        return ()
+
+    def _by_owner(self, owners: tuple[str, ...], dialect: DialectName) -> str | None:
+        """Of the credential's owners the dialect's default, else the first that speaks it, else the
+        first of all.
+        """
+        if not owners or self._rules.defaults.get(dialect) in owners:
+            return None
+        return next(
+            (name for name in owners if dialect in self._rules.providers[name].base_urls), owners[0]
+        )
+
+    def _routed(self, model: str) -> str | None:
+        if not model:
+            return None
+        return next(
+            (route.provider for route in self._rules.routes if fnmatchcase(model, route.pattern)),
+            None,
+        )
+
+    def _injection(self, provider: Provider, *, issued: bool) -> Secret | None:
+        if not issued:
+            return None
+        if provider.credential is None and provider.needs_credential:
+            raise CallerFault(
+                503,
+                "no_credential",
+                f"budgetd has no credential for {provider.name}: set providers.{provider.name}.credential",
+            )
+        return provider.credential or Secret("")
+
+
+def _is_plan(provider: Provider, credential: Credential | None, inject: Secret | None) -> bool:
+    """Whether the call is paid by a flat-rate plan: its dollars are notional."""
+    if provider.plan:
+        return True
+    secret = (
+        inject.reveal()
+        if inject is not None
+        else credential.secret
+        if credential is not None
+        else ""
+    )
+    return bool(provider.plan_prefixes) and secret.startswith(provider.plan_prefixes)

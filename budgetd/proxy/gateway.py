@@ -1,0 +1,221 @@
+"""The straight line: from a request to its answer, in the order in which it happens.
+
+Read, attribute, estimate, admit, send, relay, settle. From the admission on a call is a task of its
+own, which its client's leaving does not interrupt but is told of; whatever happens, it ends in
+exactly one settlement. Decisions are made elsewhere, in pure functions; this module only puts them
+in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
+
+import structlog
+from aiohttp import web
+
+from budgetd.core.settlement import Seen
+from budgetd.errors import CallerFault, StoreFault, UpstreamFault
+from budgetd.proxy import answers
+from budgetd.proxy.callers import Claims
+from budgetd.proxy.carriage import Carriage, Dress, Load, Works, deliver, outward
+from budgetd.proxy.intake import Intake, check_origin
+from budgetd.proxy.order import Setup, Slip, take
+from budgetd.proxy.relay import Flow
+from budgetd.proxy.repeats import Mark, Repeats
+from budgetd.proxy.upstream import address
+from budgetd.runtime import Tasks, new_id
+from budgetd.wire.body import decompress, parse
+from budgetd.wire.dialect import Blind, Operation
+from budgetd.wire.dialects import Labels, Target, dialect_for, split_labels, target
+from budgetd.wire.identity import client_family, credential
+
+log = structlog.get_logger("budgetd.gateway")
+
+GREETINGS = frozenset({"/", "/api/hello"})
+
+OwnAnswer = Callable[[web.Request, Labels], Awaitable[web.StreamResponse]]
+
+
+class Gateway:
+    """Handles every request for a provider. `setup` is swapped by a reload; a call keeps the one it
+    began with.
+    """
+
+    def __init__(self, setup: Setup, works: Works, tasks: Tasks) -> None:
+        self.setup = setup
+        self.answers: dict[
+            tuple[str, str], OwnAnswer
+        ] = {}  # what budgetd answers by itself behind any labels
+        self.open_calls = 0
+        self.closing = False
+        self._works = works
+        self._tasks = tasks
+        self._intake = Intake()
+        self._repeats = Repeats()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request, whatever it is."""
+        setup = self.setup
+        dialect = dialect_for(request.path, request.headers)
+        try:
+            check_origin(request, setup.hosts)
+            labels, path = split_labels(request.rel_url.raw_path, setup.rules.limits.label_length)
+            if path in GREETINGS and request.method in {"GET", "HEAD"}:
+                return answers.hello(request)
+            own = self.answers.get((request.method, path))
+            if own is not None:
+                return await own(request, labels)
+            aim = _aim(setup, request, path)
+            dialect = aim.dialect
+            self._let_in(setup)
+            if aim.operation.spends:
+                return await self._priced(setup, request, labels, aim)
+            return await self._unpriced(setup, request, labels, aim)
+        except CallerFault as fault:
+            return answers.complain(dialect, fault)
+        except StoreFault as fault:
+            log.error("ledger fault", error=str(fault))
+            return answers.store_fault(dialect)
+
+    async def _priced(
+        self, setup: Setup, request: web.Request, labels: Labels, aim: Target
+    ) -> web.StreamResponse:
+        """A call that costs money: read, attribute, estimate; then carry it in one unbroken piece."""
+        rules = setup.rules
+        parcel = await self._intake.read(request, rules.limits, rules.patience)
+        try:
+            body = parse(parcel.data)
+            facts = aim.dialect.read(aim.operation, body)
+            now = self._works.time.now()
+            caller = setup.callers.resolve(
+                _claims(request, labels, aim, facts.model, facts.account), now
+            )
+            mark = self._repeats.mark(caller.key, parcel.data)
+            retry_of = self._repeats.previous(mark, request.headers, now)
+            order = take(
+                setup, caller, aim, facts, Slip(new_id(now), now, labels.session, retry_of)
+            )
+        except CallerFault:
+            parcel.drop()
+            raise
+        carriage = Carriage(self._works, setup, request, order, Load(body, parcel))
+        del body
+        return await self._unbroken(carriage, mark)
+
+    async def _unbroken(self, carriage: Carriage, mark: Mark) -> web.StreamResponse:
+        """Carry a call to its end in a task of its own: when the client goes, the task is told, not
+        cancelled.
+        """
+        self.open_calls += 1
+        task = self._tasks.spawn(carriage.carry(), name=f"call {carriage.order.wanted.call.id}")
+        task.add_done_callback(lambda _: self._over(carriage, mark))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            carriage.leave()
+            raise
+
+    def _over(self, carriage: Carriage, mark: Mark) -> None:
+        self.open_calls -= 1
+        done = carriage.account.result if carriage.account is not None else None
+        if done is not None:
+            self._repeats.note(
+                mark, carriage.order.wanted.call.id, carriage.order.at, well=done.state == "settled"
+            )
+
+    async def _unpriced(
+        self, setup: Setup, request: web.Request, labels: Labels, aim: Target
+    ) -> web.StreamResponse:
+        """A request that costs nothing: passed on as it came."""
+        limits, patience = setup.rules.limits, setup.rules.patience
+        parcel = await self._intake.read_raw(request, limits, patience)
+        data = parcel.data
+        parcel.drop()
+        caller = setup.callers.resolve(
+            _claims(request, labels, aim, _model(aim, request, data, limits.body_bytes)),
+            self._works.time.now(),
+        )
+        provider = caller.provider
+        if (
+            aim.operation.listing
+            and caller.inject is None
+            and provider.needs_credential
+            and credential(request.headers) is None
+        ):
+            return answers.model_list(setup.tariff.book, provider.name)
+        headers = outward(request.headers, caller, aim.dialect, frozenset())
+        url = address(provider, aim.dialect, aim.path, request.rel_url.raw_query_string)
+        try:
+            reply = await self._works.upstream.send(
+                request.method, url, headers, data or None, patience
+            )
+        except UpstreamFault as fault:
+            return answers.unreachable(aim.dialect, fault, "")
+        flow = Flow(Blind(), patience, _nothing_to_settle, streamed=True, status=reply.status)
+        return await deliver(self._works, reply, request, flow, Dress({}))
+
+    def end_flows(self, subject: str) -> int:
+        """End the running answers of a key ("key:research") or of "all" as their protocols allow.
+        Returns how many.
+        """
+        ending = [flow for flow in self._works.flows if subject in {"all", f"key:{flow.key}"}]
+        for flow in ending:
+            flow.stop()
+        return len(ending)
+
+    def check_clients(self) -> None:
+        """Give up on clients that have stopped reading. Called now and then."""
+        now = asyncio.get_running_loop().time()
+        for flow in self._works.flows:
+            flow.check_client(now)
+
+    def _let_in(self, setup: Setup) -> None:
+        if self.closing:
+            raise CallerFault(503, "stopping", "the daemon is stopping")
+        if self.open_calls >= setup.rules.limits.open_calls:
+            raise CallerFault(
+                503,
+                "too_many_calls",
+                "as many calls are open as limits.open_calls allows; repeat it shortly",
+            )
+
+
+def _aim(setup: Setup, request: web.Request, path: str) -> Target:
+    """What is asked for. Raises CallerFault (404) for a path that might spend money and is not
+    understood.
+    """
+    aim = target(request.method, path, request.headers)
+    if aim is not None:
+        return aim
+    if any(fnmatchcase(path, pattern) for pattern in setup.rules.unpriced_paths):
+        operation = Operation("unpriced", request.method, path, spends=False)
+        return Target(dialect_for(path, request.headers), operation, path)
+    raise CallerFault(
+        404,
+        "path_not_priced",
+        f"{request.method} {path[:200]} is not understood, and might spend money, so it does not go through. List it under"
+        " unpriced_paths to let it pass without a price",
+    )
+
+
+def _claims(
+    request: web.Request, labels: Labels, aim: Target, model: str, account: str | None = None
+) -> Claims:
+    headers = request.headers
+    return Claims(
+        labels, credential(headers), client_family(headers), aim.dialect.name, model, account
+    )
+
+
+def _model(aim: Target, request: web.Request, data: bytes, limit: int) -> str:
+    """The model that a free request names, for the routing; "" if it names none."""
+    if request.method != "POST" or not data:
+        return ""
+    plain = decompress(data, request.headers.get("content-encoding", ""), limit)
+    return parse(plain).text("model") or ""
+
+
+def _nothing_to_settle(_: Seen) -> None:
+    """A request that costs nothing."""

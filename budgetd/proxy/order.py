@@ -1,0 +1,145 @@
+"""An order: one call, read, attributed and estimated, before any money moves.
+
+`Setup` is everything that follows from the configuration, made at start and at each reload and
+swapped as a whole; a call keeps the one it began with. `take` does all the thinking that needs no
+ledger, without an await.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from budgetd.core.estimate import Estimate, Facts, estimate
+from budgetd.core.policy import Rules
+from budgetd.core.tariff import Tariff
+from budgetd.core.windows import Instant
+from budgetd.errors import CallerFault
+from budgetd.ledger.book import Call, Reservation
+from budgetd.proxy.callers import Caller, Callers
+from budgetd.wire.body import Body
+from budgetd.wire.dialect import Dialect
+from budgetd.wire.dialects import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The rules in force and what was made of them. `hosts` are the Host names that are ours, in
+    lower case.
+    """
+
+    rules: Rules
+    callers: Callers
+    tariff: Tariff
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What identifies a call: made before it is admitted, so that it can be settled whatever is
+    interrupted.
+    """
+
+    id: str
+    at: Instant
+    session: str | None
+    retry_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One call, ready to be admitted."""
+
+    caller: Caller
+    aim: Target
+    facts: Facts
+    estimate: Estimate
+    wanted: Reservation
+    at: Instant
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect it is asked and answered in."""
+        return self.aim.dialect
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether budgetd asks for the stream's usage in the client's stead, and so must hide it
+        again.
+        """
+        return (
+            self.facts.streamed
+            and not self.facts.asked_usage
+            and self.caller.provider.asks_stream_usage
+        )
+
+    def changes(self, body: Body, output: int) -> dict[str, object]:
+        """The body's top-level fields to replace, for an admitted output bound in tokens."""
+        changed: dict[str, object] = {}
+        if self.facts.bounded_output and output != self.facts.output:
+            changed |= self.dialect.limit_output(
+                self.facts, output, self.caller.provider.output_field
+            )
+        if self.asks_usage:
+            changed |= self.dialect.ask_usage(body)
+        return changed
+
+
+def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) -> Order:
+    """The order for a call. Raises CallerFault (400) for a model without a price, or a cost that
+    nothing bounds.
+    """
+    provider = caller.provider
+    if not facts.model:
+        raise CallerFault(
+            400, "missing_model", "the request names no model, so it cannot be priced"
+        )
+    if facts.unbounded is not None:
+        raise CallerFault(
+            400,
+            "unbounded_cost",
+            f"{facts.unbounded} may cost any amount: budgetd does not let it through",
+        )
+    card = setup.tariff.before(provider, facts.model, facts.traits, slip.at)
+    if card is None:
+        raise CallerFault(400, "unknown_price", _no_price(provider.name, facts.model))
+    limits = setup.tariff.limits_of(provider, facts.model)
+    hides = (
+        aim.dialect.reasons_unasked
+        and not provider.shows_reasoning
+        and limits.reasoning is not False
+    )
+    guess = estimate(
+        facts, card, setup.rules.estimation, model_output=limits.max_output, hides_output=hides
+    )
+    call = Call(
+        slip.id,
+        caller.key,
+        aim.dialect.name,
+        aim.operation.name,
+        caller.family,
+        facts.model,
+        slip.session,
+        caller.label,
+        slip.retry_of,
+    )
+    wanted = Reservation(
+        call,
+        number=1,
+        provider=provider.name,
+        model=facts.model,
+        money=caller.money,
+        budgets=caller.budgets,
+        quote=guess.quote,
+        input_bound=guess.input,
+        card=card,
+        observe=caller.policy.observe,
+    )
+    return Order(caller, aim, facts, guess, wanted, slip.at)
+
+
+def _no_price(provider: str, model: str) -> str:
+    return (
+        f"budgetd knows no price for model {model!r} at provider {provider}, and an unknown price is never $0. Ways out: set"
+        f" providers.{provider}.prices.{model!r} (dollars per million tokens), or providers.{provider}.unknown_price to"
+        " ceiling or free"
+    )

@@ -1,0 +1,231 @@
+"""What an owner changes in a running daemon: top-ups, the kill switch, corrections, tokens, a
+reload.
+
+Every route needs the admin token, which lies in the state directory where only the daemon's user
+can read it. Each change is one durable operation of the ledger before it is answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from budgetd.core.budgets import Balance, Budget
+from budgetd.core.money import AmountError, pico_from_usd, usd_text
+from budgetd.core.policy import KeyPolicy
+from budgetd.errors import CallerFault, StoreFault
+from budgetd.ledger import desk, keyring
+from budgetd.ledger.store import Ledger
+from budgetd.proxy.answers import problem
+from budgetd.proxy.gateway import Gateway
+from budgetd.proxy.intake import check_origin
+from budgetd.proxy.notices import iso
+from budgetd.runtime import TimeKeeper
+from budgetd.status import pictures
+
+MOST_BYTES = 64 * 1024
+NOTE_LENGTH = 500
+
+Action = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Levers:
+    """What the daemon lets the owner do to it. `reload` returns what changed, in words; it raises
+    ValueError for a bad file.
+    """
+
+    token: str
+    reload: Callable[[], Awaitable[list[str]]]
+
+
+class Control:
+    """Answers the state-changing routes."""
+
+    def __init__(self, ledger: Ledger, gateway: Gateway, time: TimeKeeper, levers: Levers) -> None:
+        self._ledger = ledger
+        self._gateway = gateway
+        self._time = time
+        self._levers = levers
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, all POST with a JSON object."""
+        return [
+            web.post("/control/topup", self._guard(self.topup)),
+            web.post("/control/stop", self._guard(self.stop)),
+            web.post("/control/adjust", self._guard(self.adjust)),
+            web.post("/control/keys/issue", self._guard(self.issue)),
+            web.post("/control/keys/revoke", self._guard(self.revoke)),
+            web.post("/control/reload", self._guard(self.reload)),
+            web.post("/control/audit", self._guard(self.audit)),
+        ]
+
+    def _guard(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                check_origin(request, self._gateway.setup.hosts)
+                self._authorise(request)
+                return web.json_response(await action(await _arguments(request)))
+            except CallerFault as fault:
+                return problem(fault.status, fault.code, fault.message)
+            except StoreFault as fault:
+                return problem(503, "ledger_unavailable", str(fault))
+
+        return guarded
+
+    def _authorise(self, request: web.Request) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.strip().encode(), self._levers.token.encode()
+        ):
+            raise CallerFault(
+                401,
+                "admin_token_required",
+                "this route needs the admin token from the state directory",
+            )
+
+    async def topup(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """{key, usd, budget?, note?}: more money in the current windows of a key's budgets, or of
+        the one that is named.
+        """
+        name, policy = self._key(arguments)
+        amount = _amount(arguments, "usd")
+        if amount <= 0:
+            raise CallerFault(
+                400,
+                "bad_amount",
+                "a top-up is more than nothing; to take money back lower the limit",
+            )
+        budgets = self._budgets(name, policy, arguments.get("budget"))
+        work = partial(
+            desk.top_up, budgets=budgets, amount=amount, note=_note(arguments), now=self._time.now()
+        )
+        balances: tuple[Balance, ...] = await self._ledger.writer.submit(work)
+        return {"key": name, "budgets": [pictures.balance(found) for found in balances]}
+
+    async def stop(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """{key | all: true, lift?, now?, note?}: refuse new calls; with `now` end the running
+        streams too.
+        """
+        subject = desk.ALL if arguments.get("all") is True else f"key:{self._key(arguments)[0]}"
+        if arguments.get("lift") is True:
+            lifted: bool = await self._ledger.writer.submit(partial(desk.lift, subject=subject))
+            return {"subject": subject, "lifted": lifted}
+        work = partial(desk.stop, subject=subject, note=_note(arguments), now=self._time.now())
+        await self._ledger.writer.submit(work)
+        ended = self._gateway.end_flows(subject) if arguments.get("now") is True else 0
+        return {"subject": subject, "stopped": True, "streams_ended": ended}
+
+    async def adjust(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """{call, usd, note?}: a correcting row beside a call; `usd` may be negative."""
+        call = arguments.get("call")
+        if not isinstance(call, str):
+            raise CallerFault(400, "bad_call", "`call` is the identifier of a call")
+        amount = _amount(arguments, "usd")
+        work = partial(
+            desk.adjust, call=call, amount=amount, note=_note(arguments), now=self._time.now()
+        )
+        done = await self._ledger.writer.submit(work)
+        if done is None:
+            raise CallerFault(404, "unknown_call", f"there is no ended call {call!r}")
+        return {
+            "call": call,
+            "before_usd": usd_text(done.before),
+            "after_usd": usd_text(done.after),
+        }
+
+    async def issue(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """{key, expires_in_s?}: a token for a key. Its text is in this answer and nowhere else."""
+        name, policy = self._key(arguments)
+        if policy.custody != "issued":
+            raise CallerFault(
+                409,
+                "wrong_custody",
+                f"key {name} passes its agents' own credentials through: set custody: issued",
+            )
+        now = self._time.now()
+        lasts = arguments.get("expires_in_s")
+        expires = now + int(lasts) * 1000 if isinstance(lasts, int) and lasts > 0 else None
+        text, token = await self._ledger.change_tokens(
+            partial(keyring.issue, key=name, now=now, expires=expires)
+        )
+        return {"key": name, "token": text, "expires_at": iso(token.expires)}
+
+    async def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """{key, hint?}: a key's tokens, or the one that begins with `hint`, stop working at once."""
+        name = arguments.get("key")
+        if not isinstance(name, str):
+            raise CallerFault(400, "bad_key", "`key` is the name of a key")
+        hint = arguments.get("hint")
+        hint = hint.rstrip(".")[: keyring.HINT_LENGTH] if isinstance(hint, str) else None
+        work = partial(keyring.revoke, key=name, now=self._time.now(), hint=hint)
+        return {"key": name, "revoked": await self._ledger.change_tokens(work)}
+
+    async def reload(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Read the configuration again. A bad one changes nothing and is told."""
+        try:
+            return {"changes": await self._levers.reload()}
+        except ValueError as error:
+            raise CallerFault(422, "bad_configuration", str(error)) from error
+
+    async def audit(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Recompute every window from its rows. Reads the whole ledger."""
+        return {"differences": await self._ledger.writer.submit(desk.audit)}
+
+    def _key(self, arguments: dict[str, Any]) -> tuple[str, KeyPolicy]:
+        name = arguments.get("key")
+        policy = self._gateway.setup.rules.key(name) if isinstance(name, str) else None
+        if policy is None or (policy.is_pattern and policy.name == name):
+            raise CallerFault(
+                404, "unknown_key", f"there is no key named {name!r} in the configuration"
+            )
+        assert isinstance(name, str)
+        return name, policy
+
+    def _budgets(self, name: str, policy: KeyPolicy, only: object) -> tuple[Budget, ...]:
+        callers = self._gateway.setup.callers
+        own = [*callers.binding(name, policy, "real"), *callers.binding(name, policy, "notional")]
+        found = tuple(
+            b for b in own if b.subject == f"key:{name}" and (only is None or b.name == only)
+        )
+        if not found:
+            what = f"no budget named {only!r}" if only is not None else "no budget"
+            raise CallerFault(404, "unknown_budget", f"key {name} has {what}")
+        return found
+
+
+async def _arguments(request: web.Request) -> dict[str, Any]:
+    if (request.content_length or 0) > MOST_BYTES:
+        raise CallerFault(413, "too_large", "that is more than any of these routes takes")
+    try:
+        value = msgspec.json.decode(await request.read() or b"{}")
+    except (msgspec.DecodeError, web.HTTPRequestEntityTooLarge) as error:
+        raise CallerFault(400, "invalid_json", "the body is not a JSON object") from error
+    if not isinstance(value, dict):
+        raise CallerFault(400, "invalid_json", "the body is not a JSON object")
+    return value
+
+
+def _amount(arguments: dict[str, Any], name: str) -> int:
+    value = arguments.get(name)
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise CallerFault(
+            400, "bad_amount", f'`{name}` is an amount in dollars, as a string: "2.50"'
+        )
+    try:
+        return pico_from_usd(value)
+    except AmountError as error:
+        raise CallerFault(400, "bad_amount", str(error)) from error
+
+
+def _note(arguments: dict[str, Any]) -> str:
+    note = arguments.get("note", "")
+    if not isinstance(note, str) or len(note) > NOTE_LENGTH:
+        raise CallerFault(400, "bad_note", f"`note` is a text of at most {NOTE_LENGTH} characters")
+    return note
