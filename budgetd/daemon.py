@@ -180,11 +180,8 @@ class Daemon:
             keepalive_timeout=75.0,
         )
         await self._runner.setup()
-        host, _, port = self._loaded.settings.listen.rpartition(":")
-        site = web.TCPSite(
-            self._runner, host.strip("[]"), int(port), backlog=1024, reuse_address=True
-        )
-        await site.start()
+        host, port = self._loaded.settings.address
+        await web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True).start()
         bound = self._runner.addresses[0]
         self.url = f"http://{bound[0] if ':' not in bound[0] else f'[{bound[0]}]'}:{bound[1]}"
         self.standing.listening = self.url
@@ -194,9 +191,7 @@ class Daemon:
         is well.
         """
         while True:
-            await asyncio.sleep(
-                TICK_SECONDS
-            )  # the ticker itself: there is nothing to wait for but time
+            await asyncio.sleep(TICK_SECONDS)  # the ticker itself: nothing to wait for but time
             self.time.now()
             self.gateway.check_clients()
             notify(f"WATCHDOG=1\nSTATUS={self.gateway.open_calls} calls open")
@@ -218,12 +213,8 @@ class Daemon:
 
 def _hosts(loaded: Loaded) -> frozenset[str]:
     """The Host names that are ours: loopback's, the listen address, and what the owner allows."""
-    host = loaded.settings.listen.rpartition(":")[0].lower()
-    return LOOPBACK_HOSTS | {
-        host,
-        host.strip("[]"),
-        *(name.lower() for name in loaded.settings.hosts),
-    }
+    host = loaded.settings.address[0].lower()
+    return LOOPBACK_HOSTS | {host, f"[{host}]", *(name.lower() for name in loaded.settings.hosts)}
 
 
 def _admin_token(state: Path) -> str:

@@ -127,6 +127,11 @@ class Tasks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def loop_time() -> float:
+    """The event loop's own clock, in seconds: for deadlines, and for nothing that is written down."""
+    return asyncio.get_running_loop().time()
+
+
 def notify(message: str) -> None:
     """Tell the service manager, if there is one ($NOTIFY_SOCKET; sd_notify(3)). Lines like
     "READY=1".
