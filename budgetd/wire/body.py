@@ -4,46 +4,41 @@ A `Body` is the top level of a JSON object with every value left raw. A value is
 somebody asks for that one, and `emit` writes the object again with some values replaced, so a
 duplicate key cannot mean one thing here and another at the provider. Strict parsing comes first;
 what it refuses for reasons that providers do not share (lone surrogates, a byte order mark) is read
-by the standard library, and everything else is the caller's fault. Content encodings are undone
-here, within a bound.
+by the standard library, and everything else is the caller's fault.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import brotli
 import msgspec
 
 from budgetd.errors import CallerFault
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
-_SLICE = 256 * 1024
+MOST_ENCODINGS = 2  # one inside another: each may be as large as the limit, and costs its time
+_EMPTY = msgspec.Raw()
+_ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter or underscore, or a backslash before u00
+_TRULY_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00[4-7]")  # slower: after no odd backslash
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
 class Body:
     """The top level of a JSON object. `size` is the length in bytes of what was read."""
 
-    __slots__ = ("_fields", "_odd_keys", "size")
+    __slots__ = ("_fields", "_odd_keys", "_words", "size")
 
     def __init__(
         self, fields: dict[str, msgspec.Raw], size: int, *, odd_keys: bool = False
     ) -> None:
         self._fields = fields
         self._odd_keys = odd_keys
+        self._words: dict[str, memoryview] = {}
         self.size = size
 
     def __contains__(self, name: str) -> bool:
@@ -54,17 +49,32 @@ class Body:
         value = self._fields.get(name)
         return b"" if value is None else bytes(value)
 
+    def words(self, name: str) -> memoryview:
+        """A value's JSON to search for words in, without a copy; empty if it is not there. Letters
+        that were written as escapes are letters here: no word hides behind one. Raises CallerFault.
+        """
+        seen = self._words.get(name)
+        if seen is None:
+            seen = self._words[name] = self._unescaped(name)
+        return seen
+
+    def _unescaped(self, name: str) -> memoryview:
+        raw = memoryview(self._fields.get(name, _EMPTY))
+        if not _ESCAPED.search(raw) or not _TRULY_ESCAPED.search(raw):
+            return raw
+        return memoryview(json.dumps(self.get(name)).encode())
+
     def get(self, name: str) -> Any:
-        """A value decoded; None if it is absent, null, or cannot be decoded (a lone surrogate
-        inside).
+        """A value decoded; None if it is absent or null. Raises CallerFault (400) if it cannot be:
+        a field that nobody can read must not count as one that is not there.
         """
         value = self._fields.get(name)
         if value is None:
             return None
         try:
             return _ANY.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return _lenient(bytes(value))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _lenient(name, bytes(value))
 
     def text(self, name: str) -> str | None:
         """A string value; None if absent or null. Raises CallerFault for another type."""
@@ -120,7 +130,7 @@ def parse(data: bytes) -> Body:
         raise _malformed("the body must be a JSON object") from error
     except RecursionError as error:
         raise _malformed("the body is nested too deeply") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the latter: a key is not UTF-8
         return _parse_leniently(data, str(error))
 
 
@@ -146,6 +156,8 @@ def _refuse_constant(name: str) -> Any:
 
 
 _LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
+# Finds where values end: their numbers stay text, however long they are.
+_SCANNER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=str, parse_float=str)
 
 
 def _top_level(text: str) -> dict[str, msgspec.Raw]:
@@ -164,13 +176,13 @@ def _top_level(text: str) -> dict[str, msgspec.Raw]:
     fields: dict[str, msgspec.Raw] = {}
     position = expect("{", skip(0))
     while text[position : position + 1] != "}":
-        if fields or text[position : position + 1] == ",":
+        if fields:
             position = expect(",", position)
         key, position = _LENIENT.raw_decode(text, position)
         if not isinstance(key, str):
             raise ValueError("a key must be a string")
         position = expect(":", skip(position))
-        _, end = _LENIENT.raw_decode(text, position)
+        _, end = _SCANNER.raw_decode(text, position)
         fields[key] = msgspec.Raw(text[position:end].encode("utf-8", "surrogatepass"))
         position = skip(end)
     if skip(position + 1) != len(text):
@@ -178,83 +190,11 @@ def _top_level(text: str) -> dict[str, msgspec.Raw]:
     return fields
 
 
-def _lenient(value: bytes) -> Any:
+def _lenient(name: str, value: bytes) -> Any:
     try:
         return _LENIENT.decode(value.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
-        return None
-
-
-def decompress(data: bytes, encoding: str, limit: int) -> bytes:
-    """Undo a Content-Encoding (several, comma-separated, outermost last). Raises CallerFault: 413,
-    415 or 400.
-    """
-    for name in reversed([part.strip().lower() for part in encoding.split(",")]):
-        if name in {"", "identity"}:
-            continue
-        decode = _DECODERS.get(name)
-        if decode is None:
-            raise CallerFault(
-                415, "unsupported_encoding", f"content encoding {name!r} is not understood"
-            )
-        try:
-            data = decode(data, limit)
-        except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
-            raise _malformed(f"the body is not valid {name}") from error
-        if len(data) > limit:
-            raise too_large(limit)
-    return data
-
-
-def too_large(limit: int) -> CallerFault:
-    """The fault of a body above the limit, in bytes."""
-    return CallerFault(
-        413, "request_too_large", f"the request body is larger than the limit of {limit} bytes"
-    )
-
-
-def _inflate(data: bytes, limit: int, window: int = 47) -> bytes:
-    machine = zlib.decompressobj(window)  # 47: gzip or zlib by its own header
-    plain = machine.decompress(data, limit + 1)
-    if not machine.eof and len(plain) <= limit:
-        raise EOFError
-    return plain
-
-
-def _deflate(data: bytes, limit: int) -> bytes:
-    """ "deflate" is zlib by the letter, and raw deflate from some senders."""
-    try:
-        return _inflate(data, limit)
-    except zlib.error:
-        return _inflate(data, limit, -15)
-
-
-def _brotli(data: bytes, limit: int) -> bytes:
-    machine = brotli.Decompressor()
-    plain = bytearray(machine.process(data, output_buffer_limit=_SLICE))
-    while not machine.is_finished() and len(plain) <= limit:
-        piece = machine.process(b"", output_buffer_limit=_SLICE)
-        if not piece:
-            raise EOFError
-        plain += piece
-    return bytes(plain)
-
-
-def _zstd(data: bytes, limit: int) -> bytes:
-    machine = zstd.ZstdDecompressor()
-    plain = machine.decompress(data, limit + 1)
-    if not machine.eof and len(plain) <= limit:
-        raise EOFError
-    return plain
-
-
-_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": _inflate,
-    "x-gzip": _inflate,
-    "deflate": _deflate,
-    "br": _brotli,
-    "zstd": _zstd,
-}
+    except (ValueError, RecursionError) as error:
+        raise _malformed(f"{name!r} cannot be read") from error
 
 
 def _malformed(message: str) -> CallerFault:

@@ -1,13 +1,15 @@
 """How each client is told no: one table.
 
 The status and headers that make *that* client stop after the fewest requests, show our words and
-disable nothing; measured, not guessed. A client that scans an error for words or digits to retry on
-gets a text without them, and the figures in headers. What was refused and why is decided elsewhere;
-this turns it into a status, headers and a complaint for the dialect to write.
+disable nothing; measured, not guessed. A client that scans an error for words or digits (to retry
+on, or to disable a key for) gets a text without them, and the figures in headers. What was refused
+and why is decided elsewhere; this turns it into a status, headers and a complaint for the dialect
+to write.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,43 +33,57 @@ class Notice:
     plain: str  # the same without figures
     resets_at: int | None  # ms since 1970, None: never
     details: Mapping[str, Any]
+    until: str = ""  # "Resets at 14:05 (in 37 min)."
+
+
+# What OpenCode and Pi look for in an error to repeat the call, digits included, wherever they stand.
+_RETRIED = re.compile(
+    r"429|50[0234]|524|rate.?limit|too many|try again|again (later|in)|exhausted|time.?out|timed out"
+    r"|overload|unavailable|capacity|quota|retry",
+    re.IGNORECASE,
+)
+# What OpenClaw takes for an unpaid bill, and disables the key, or for a limit per minute, and goes on.
+_BILLING = re.compile(
+    r"out of budget|insufficient|quota|billing|credit|payment|balance|subscription|overload"
+    r"|per[ _-]?min|\b[rt]pm\b|try again|again (later|in)",
+    re.IGNORECASE,
+)
+_OVERLOAD = re.compile(r"overloaded_error|credits_required|usage credits", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a client family is refused for good."""
+    """How a client family is refused for good. `traps` must not stand in the body; `bare`: no
+    details there at all, for a client that looks for digits.
+    """
 
     status: int = 429
-    scans: bool = (
-        False  # it looks for numbers and words in the body: no details there, and no trap words
-    )
     code: str = "rate_limit_exceeded"
-    headers: Mapping[str, str] | None = None  # None: x-should-retry: false
+    kind: str | None = None
+    traps: re.Pattern[str] | None = None
+    bare: bool = False
 
 
+_LIMIT = "usage_limit_reached"
 _TERMINAL = {"x-should-retry": "false"}
 
 MANNERS: Mapping[str, Manner] = {
-    "claude_code": Manner(),
+    "claude_code": Manner(traps=_OVERLOAD),
     "python_sdk": Manner(),
-    "js_sdk": Manner(),  # never 402: OpenClaw sends this user agent and would disable the key
-    "openclaw": Manner(),
-    "unknown": Manner(),
-    "opencode": Manner(402, scans=True, code="usage_limit_reached"),
-    "pi": Manner(402, scans=True, code="usage_limit_reached"),
-    "qwen_code": Manner(402, code="usage_limit_reached"),
-    "goose": Manner(402, scans=True, code="usage_limit_reached"),
+    "js_sdk": Manner(traps=_BILLING),  # never 402: OpenClaw sends this user agent, and its key...
+    "openclaw": Manner(traps=_BILLING),  # ...would be disabled
+    "unknown": Manner(traps=_BILLING),
+    "opencode": Manner(402, _LIMIT, traps=_RETRIED, bare=True),
+    "pi": Manner(402, _LIMIT, traps=_RETRIED, bare=True),
+    "qwen_code": Manner(402, _LIMIT),
+    "goose": Manner(403, _LIMIT),  # for a 402 it shows words of its own, without ours
     "gemini_cli": Manner(),
-    "aider": Manner(400, code="usage_limit_reached"),
-    "codex": Manner(code="usage_limit_reached"),
+    "aider": Manner(400, _LIMIT),
+    "codex": Manner(code=_LIMIT, kind=_LIMIT),
 }
 
-_TRAPS = re.compile(
-    r"429|50[0234]|524|rate.?limit|too many|try again|again (later|in)|exhausted|time.?out|timed out|overload|unavailable"
-    r"|capacity|quota|retry",
-    re.IGNORECASE,
-)
-_HARMLESS = "Usage limit reached: this budget is spent. Ask budgetd for its status."
+_LEAD = "Usage limit reached"
+_HARMLESS = f"{_LEAD}: this budget is spent. Ask budgetd for its status."
 
 
 def refuse(notice: Notice, family: str) -> tuple[Complaint, dict[str, str]]:
@@ -80,21 +96,27 @@ def refuse(notice: Notice, family: str) -> tuple[Complaint, dict[str, str]]:
         }
         return Complaint(429, "busy", notice.message, notice.details), headers
     manner = MANNERS.get(family, MANNERS["unknown"])
-    headers = {"x-budgetd-reason": notice.reason, **(manner.headers or _TERMINAL)}
-    if manner.scans:
-        return Complaint(manner.status, manner.code, _without_traps(notice)), headers | _as_headers(
-            notice.details
-        )
+    headers = {"x-budgetd-reason": notice.reason, **_TERMINAL}
+    message, members = notice.message, None
     if family == "codex":
-        headers["x-codex-promo-message"] = _ascii(notice.message)
-    return Complaint(manner.status, manner.code, notice.message, notice.details), headers
+        headers["x-codex-promo-message"] = _ascii(message)
+        if notice.resets_at is not None:
+            members = {"resets_at": -(-notice.resets_at // 1000)}
+    details: Mapping[str, Any] | None = notice.details
+    if manner.traps is not None:
+        message = _without(manner.traps, notice)
+    if manner.bare or (manner.traps is not None and manner.traps.search(json.dumps(details))):
+        headers |= _as_headers(notice.details)
+        details = None
+    return Complaint(manner.status, manner.code, message, details, members, manner.kind), headers
 
 
-def _without_traps(notice: Notice) -> str:
-    for text in (notice.message, notice.plain):
-        if not _TRAPS.search(text):
-            return text
-    return _HARMLESS
+def _without(traps: re.Pattern[str], notice: Notice) -> str:
+    """The fullest text that holds none of the traps."""
+    texts = [notice.message, notice.plain]
+    if notice.until:
+        texts.append(f"{_LEAD}. {notice.until}")
+    return next((text for text in texts if not traps.search(text)), _HARMLESS)
 
 
 def _as_headers(details: Mapping[str, Any]) -> dict[str, str]:

@@ -33,12 +33,16 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """An error that budgetd itself answers. `details` goes into the error object under "budgetd"."""
+    """An error that budgetd itself answers. `details` goes into the error object under "budgetd",
+    `members` into the object itself; `kind` is its type where a dialect leaves that word free.
+    """
 
     status: int
     code: str
     message: str
     details: Mapping[str, Any] | None = None
+    members: Mapping[str, Any] | None = None
+    kind: str | None = None
 
 
 class Tap(Protocol):
@@ -65,8 +69,9 @@ class Tap(Protocol):
         """The rest, when upstream has ended."""
 
     def ending(self) -> bytes | None:
-        """Bytes that end the stream legally at this point; None while a tool call is open, or where
-        there is no such ending.
+        """Bytes that end the stream legally after what was passed on so far, none if it has ended.
+        None while a tool call is open or an event half sent (from then on only whole events pass),
+        or where there is no such ending.
         """
 
 
@@ -101,9 +106,11 @@ class Dialect(Protocol):
     def ask_usage(self, body: Body) -> dict[str, Any]:
         """Top-level fields that make a stream report its usage; empty where it does so anyway."""
 
-    def tap(self, operation: Operation, *, streamed: bool, hide_usage: bool) -> Tap:
+    def tap(
+        self, operation: Operation, *, streamed: bool, hide_usage: bool, encoding: str = ""
+    ) -> Tap:
         """A tap for an answer: `streamed` by its content type, `hide_usage` where `ask_usage` asked
-        in the client's stead.
+        in the client's stead, `encoding` its Content-Encoding (nothing can be hidden in one).
         """
 
     def error(self, complaint: Complaint) -> bytes:

@@ -8,7 +8,9 @@ ours can go upstream in the form that provider expects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 TOKEN_PREFIX = "bgd_"  # noqa: S105  what a token begins with, not one
@@ -33,27 +35,38 @@ class Credential:
         return f"Credential({self.header}, ***)"
 
 
-def credential(headers: Mapping[str, str]) -> Credential | None:
-    """The credential of a request; None if it carries none. Placeholders that SDKs need but nobody
-    reads count as none.
+def credentials(headers: Mapping[str, str]) -> tuple[Credential, ...]:
+    """Every credential of a request, ours first: some clients send the same one in two headers, and
+    one that looked at only the first could be shown another. `headers` may hold a name twice.
     """
-    found = None
+    found: dict[str, Credential] = {}
+    for one in _all_of(headers):
+        found.setdefault(one.secret, one)
+    return tuple(sorted(found.values(), key=lambda one: not one.is_token))
+
+
+def _all_of(headers: Mapping[str, str]) -> Iterator[Credential]:
     for header in CREDENTIAL_HEADERS:
-        value = headers.get(header)
-        if not value:
-            continue
-        if header == "authorization":
-            scheme, _, value = value.strip().partition(" ")
-            if scheme.lower() != "bearer":
-                continue
-        value = value.strip()
-        if not value:
-            continue
-        this = Credential(header, value)
-        if this.is_token:
-            return this
-        found = found or this
-    return found
+        for name, value in headers.items():
+            if name.lower() == header:
+                secret = _secret_of(value) if header == "authorization" else value.strip()
+                if secret:
+                    yield Credential(header, secret)
+
+
+def _secret_of(value: str) -> str:
+    """The secret in an Authorization header, whatever its scheme: the last word; of Basic the
+    password.
+    """
+    scheme, *rest = value.split() or [""]
+    if not rest:
+        return "" if scheme.lower() in {"bearer", "basic"} else scheme
+    if scheme.lower() != "basic":
+        return rest[-1]
+    try:
+        return base64.b64decode(rest[-1]).decode().partition(":")[2] or rest[-1]
+    except (binascii.Error, UnicodeDecodeError):
+        return rest[-1]
 
 
 def client_family(headers: Mapping[str, str]) -> str:

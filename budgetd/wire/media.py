@@ -2,31 +2,23 @@
 words.
 
 `might_hold_media` is a cheap look at the bytes; only if it says yes are the messages decoded and
-walked. It never says no wrongly: a body that hides a word behind a unicode escape is walked too.
+walked. It never says no wrongly, given JSON whose letters are not escaped (`Body.words`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Set
 from typing import Any
 
 from budgetd.core.estimate import Media
 
-_MARKS = (
-    b'"image',
-    b'"input_image',
-    b'"document"',
-    b'"file"',
-    b'"input_file"',
-    b'"input_audio"',
-    b'"audio"',
-    b"\\u00",
-)
+_MARKS = re.compile(rb'"(?:input_|image|document"|file"|audio|video)')
 
 
-def might_hold_media(raw: bytes) -> bool:
+def might_hold_media(words: memoryview) -> bool:
     """Whether the raw JSON of the messages is worth decoding."""
-    return any(mark in raw for mark in _MARKS)
+    return _MARKS.search(words) is not None
 
 
 def walk_media(messages: Any, *, images: Set[str], documents: Set[str], audio: Set[str]) -> Media:
@@ -39,6 +31,9 @@ def walk_media(messages: Any, *, images: Set[str], documents: Set[str], audio: S
         if isinstance(value, list):
             todo.extend(value)
         elif isinstance(value, dict):
+            spoken = value.get("audio")
+            if audio and isinstance(spoken, dict) and "id" in spoken:
+                counts["audio"] += 1  # an earlier answer's sound, told by its id alone
             kind = value.get("type")
             named = _kind_of(kind, images, documents, audio) if isinstance(kind, str) else None
             if named is None or _is_text(value):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from budgetd.core.usage import Reported
 from budgetd.errors import CallerFault
-from budgetd.wire.body import decompress
+from budgetd.wire.coding import decompress
 
 LONGEST_ANSWER = (
     64 * 1024 * 1024

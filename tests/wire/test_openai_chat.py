@@ -1,0 +1,147 @@
+"""Requests of the OpenAI dialect: facts, rewriting, errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from budgetd.core.estimate import Facts
+from budgetd.core.usage import Traits
+from budgetd.errors import CallerFault
+from budgetd.wire.body import parse
+from budgetd.wire.dialect import Blind, Complaint
+from budgetd.wire.openai_chat import (
+    CHAT,
+    COMPLETIONS,
+    DIALECT,
+    EMBEDDINGS,
+    MODELS,
+    TEMPLATE_TOKENS,
+)
+
+
+def read(operation: Any = CHAT, **fields: Any) -> Facts:
+    return DIALECT.read(operation, parse(json.dumps({"model": "m"} | fields).encode()))
+
+
+def test_a_small_request() -> None:
+    facts = read(messages=[{"role": "user", "content": "hi"}])
+    assert (facts.model, facts.streamed, facts.output, facts.answers) == ("m", False, None, 1)
+    assert (facts.output_fields, facts.overhead, facts.asked_usage) == ((), TEMPLATE_TOKENS, False)
+    assert facts.input_bytes == len(
+        json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+    )
+    assert not facts.hidden_output
+    assert not facts.media_output
+    assert read(model=None).model == ""
+
+
+def test_output_bounds() -> None:
+    assert read(max_tokens=5).output_fields == ("max_tokens",)
+    both = read(max_tokens=5, max_completion_tokens=9)
+    assert (both.output, both.output_fields) == (9, ("max_completion_tokens", "max_tokens"))
+    assert DIALECT.limit_output(both, 3, "max_tokens") == {
+        "max_completion_tokens": 3,
+        "max_tokens": 3,
+    }
+    assert DIALECT.limit_output(read(), 3, "max_completion_tokens") == {"max_completion_tokens": 3}
+    assert read(prediction={"type": "content", "content": "x" * 100}).extra_output >= 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "answers"),
+    [
+        ({"n": 3}, 3),
+        ({"n": 2, "best_of": 5}, 5),
+        ({"n": None}, 1),
+        ({"prompt": "one"}, 1),
+        ({"prompt": ["a", "b", "c"], "n": 2}, 6),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": []}, 1),
+    ],
+)
+def test_how_many_answers(fields: dict[str, Any], answers: int) -> None:
+    assert read(COMPLETIONS, **fields).answers == answers
+
+
+def test_what_is_paid_besides_text() -> None:
+    assert read(web_search_options={}).searches == 1
+    assert read(web_search_options=None).searches == 0
+    assert read(reasoning_effort="low").hidden_output
+    assert read(reasoning={"effort": "low"}).hidden_output
+    assert not read(reasoning_effort=None, reasoning=None).hidden_output
+    assert read(modalities=["text", "audio"]).media_output
+    assert not read(modalities=["text"]).media_output
+    assert read(service_tier="flex").traits == Traits(service_tier="flex")
+
+
+def test_embeddings_have_no_output() -> None:
+    facts = read(EMBEDDINGS, input=["a", "b"])
+    assert (facts.bounded_output, facts.streamed) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": 5},
+        {"stream": "yes"},
+        {"max_tokens": -1},
+        {"max_tokens": "9"},
+        {"n": 1.5},
+        {"service_tier": []},
+        {"max_completion_tokens": True},
+    ],
+)
+def test_wrong_types(fields: dict[str, Any]) -> None:
+    with pytest.raises(CallerFault) as caught:
+        read(**fields)
+    assert caught.value.status == 400
+    assert next(iter(fields)) in caught.value.message
+
+
+def test_stream_usage() -> None:
+    def asked(options: Any) -> bool:
+        return read(stream=True, stream_options=options).asked_usage
+
+    assert asked({"include_usage": True})
+    assert not any(
+        asked(options)
+        for options in ({}, {"include_usage": False}, None, "x", {"include_usage": 1})
+    )
+    body = parse(b'{"stream_options": {"include_obfuscation": false, "include_usage": false}}')
+    assert DIALECT.ask_usage(body) == {
+        "stream_options": {"include_obfuscation": False, "include_usage": True}
+    }
+    assert DIALECT.ask_usage(parse(b"{}")) == {"stream_options": {"include_usage": True}}
+
+
+def test_errors() -> None:
+    def error(complaint: Complaint) -> Any:
+        return json.loads(DIALECT.error(complaint))["error"]
+
+    assert error(Complaint(429, "rate_limit_exceeded", "no", {"a": 1})) == {
+        "message": "no",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "rate_limit_exceeded",
+        "budgetd": {"a": 1},
+    }
+    assert error(Complaint(400, "c", "m"))["type"] == "invalid_request_error"
+    assert error(Complaint(418, "c", "m"))["type"] == "invalid_request_error"
+    assert error(Complaint(503, "c", "m"))["type"] == "server_error"
+    special = error(Complaint(429, "c", "m", kind="usage_limit_reached", members={"resets_at": 5}))
+    assert (special["type"], special["resets_at"]) == ("usage_limit_reached", 5)
+    assert "budgetd" not in special
+
+
+def test_the_credential_and_free_answers() -> None:
+    assert DIALECT.credential_header("s") == ("Authorization", "Bearer s")
+    tap = DIALECT.tap(MODELS, streamed=False, hide_usage=False)
+    assert isinstance(tap, Blind)
+    assert tap.feed(b"x") == b"x"
+    assert (tap.ending(), tap.terminal) == (None, False)
+    assert tap.finish() == b""
+    assert (tap.terminal, tap.reported, tap.visible_bytes) == (True, None, 0)
