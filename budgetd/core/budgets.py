@@ -3,9 +3,12 @@
 Owns the one decision about money. `decide` looks at every budget that binds a call and answers
 `Admit`, `Busy` or `Refuse`; it is pure, and the ledger runs it inside the transaction that writes
 the hold, so there is no gap between check and reserve. Two rules: a call is refused only for money
-that is *spent*; money that others merely *hold* makes it `Busy`, to be tried again. An output bound
-that the client left open or set wide is lowered to what the unspent money allows, never below what
-makes sense for that call. How a bound or a price came about is not known here.
+that is *spent*; money that others merely *hold* makes it `Busy`, to be tried again. What can cost
+nothing always fits, in an overdrawn budget too. An output bound that the client left open or set
+wide is lowered to what the unspent money allows, never below what makes sense for that call; what
+it asks for beyond a generous answer may take up to half of what is free, because agents ask for
+128,000 tokens, use 500, and would lock one another out. How a bound or a price came about is not
+known here.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from budgetd.core.windows import Instant, Span, Window
+
+GENEROUS_OUTPUT = 16_384  # tokens: hardly an answer is longer
 
 Money = Literal["real", "notional"]  # dollars paid per token, or list price under a flat-rate plan
 
@@ -80,7 +85,7 @@ class Admit:
 
     hold: int
     output: int
-    observed: tuple[Balance, ...] = ()  # observing budgets that would have refused
+    observed: tuple[Balance, ...] = ()  # observing budgets that would have refused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +116,28 @@ Verdict = Admit | Busy | Refuse
 
 def decide(quote: Quote, balances: tuple[Balance, ...]) -> Verdict:
     """Whether the call fits every budget that binds it, and at which output bound."""
-    binding = tuple(b for b in balances if not b.budget.observe)
     smallest = quote.hold(quote.least)
-    violated = tuple(b for b in binding if smallest > b.unspent)
+    spent = tuple(b for b in balances if smallest > max(b.unspent, 0))
+    violated = tuple(b for b in spent if not b.budget.observe)
     if violated:
         return Refuse(violated, smallest, latest_reset(violated))
-    output = quote.output
-    if quote.per_output:
-        for balance in binding:
-            output = min(output, (balance.unspent - quote.fixed) // quote.per_output)
+    binding = tuple(b for b in balances if not b.budget.observe)
+    output = _output_bound(quote, binding) if quote.per_output else quote.output
     hold = quote.hold(output)
-    busy = tuple(b for b in binding if hold > b.free)
+    busy = tuple(b for b in binding if hold > max(b.free, 0))
     if busy:
         return Busy(busy)
-    return Admit(hold, output, tuple(b for b in balances if b.budget.observe and hold > b.free))
+    return Admit(hold, output, spent)
+
+
+def _output_bound(quote: Quote, binding: tuple[Balance, ...]) -> int:
+    """As much of the bound asked for as the money allows, and as leaves room for the next call."""
+    output, generous = quote.output, max(quote.least, GENEROUS_OUTPUT)
+    for balance in binding:
+        most = (balance.unspent - quote.fixed) // quote.per_output
+        half = (balance.free // 2 - quote.fixed) // quote.per_output
+        output = min(output, most, max(half, generous))
+    return max(output, quote.least)  # only a call that can cost nothing is below it here
 
 
 def latest_reset(balances: tuple[Balance, ...]) -> Instant | None:

@@ -11,9 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from budgetd.core.budgets import Quote
+from budgetd.core.money import MAX_PICO
 from budgetd.core.policy import Estimation
 from budgetd.core.prices import RateCard, Writes, worst_input_rate, worst_output_rate
 from budgetd.core.usage import Traits
+
+# The most that one hold may come to ($9,007), and the most input tokens: the sums over every call that can be
+# open at once still fit a ledger row.
+MOST_HOLD = MAX_PICO // 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,14 @@ class Facts:
     overhead: int = 0  # input tokens that the provider adds by itself (its tool prompt)
     media: Media = Media()
     searches: int = 0  # server-side searches the request allows
+    silent_searches: int = 0  # of these, those that the answer's usage will not state
     rounds: int = 1  # how many times the input may be read within one call (searches, compaction)
     unbounded: str | None = None  # what makes the cost impossible to bound, in words
     traits: Traits = Traits()
     cache_writes: Writes = "none"
     asked_usage: bool = True  # the client wants the stream's usage for itself
     hidden_output: bool = False  # it asks for reasoning that the stream does not show in full
+    media_output: bool = False  # the answer may hold sound or pictures
     account: str | None = None  # the provider's account id, where the client tells it
 
 
@@ -62,13 +69,19 @@ class Estimate:
     answers: int
     card: RateCard
     hidden_output: bool
-    stated_output: bool  # the client stated its bound itself
+    input_grows: bool  # the provider may add to the input while it answers (searches, compaction)
+    media_output: bool
+
+    @property
+    def countable(self) -> bool:
+        """False for a request so large that no ledger row could hold what it may cost."""
+        return max(self.quote.hold(self.quote.least), self.input) <= MOST_HOLD
 
 
 def input_bound(facts: Facts, allow: Estimation) -> int:
     """The most input tokens the request can come to, every reading of them counted."""
     media = facts.media
-    tokens = facts.input_bytes - media.inline_bytes + facts.overhead
+    tokens = max(facts.input_bytes - media.inline_bytes, 0) + facts.overhead
     tokens += (
         media.images * allow.image_tokens
         + media.documents * allow.document_tokens
@@ -80,7 +93,7 @@ def input_bound(facts: Facts, allow: Estimation) -> int:
 def estimate(
     facts: Facts, card: RateCard, allow: Estimation, *, model_output: int | None, hides_output: bool
 ) -> Estimate:
-    """The bounds of a request under a card.
+    """The bounds of a request under a card. See `Estimate.countable` before they are used.
 
     `model_output` is the model's own limit (tokens), for a client that states none; `hides_output`
     says that this model bills reasoning which it does not show.
@@ -90,7 +103,13 @@ def estimate(
     into = worst_input_rate(
         card, tokens, facts.traits, writes=facts.cache_writes, audio=audio, images=images
     )
-    out = worst_output_rate(card, tokens, facts.traits, audio=audio)
+    out = worst_output_rate(
+        card,
+        tokens,
+        facts.traits,
+        audio=audio or facts.media_output,
+        images=facts.media_output,
+    )
     fixed = (
         tokens * into
         + facts.searches * card.rates["web_searches"]
@@ -100,8 +119,18 @@ def estimate(
     if not facts.bounded_output:
         quote = Quote(fixed, 0, 0, 0)
     else:
-        wanted = facts.output if facts.output is not None else model_output or allow.output_unknown
+        wanted = _wanted(facts, allow, model_output)
         least = min(wanted, max(facts.least_output, allow.output_floor))
-        quote = Quote(fixed, out * facts.answers, wanted, least)
+        each = out * facts.answers
+        most = (MOST_HOLD - fixed) // each if each else wanted
+        quote = Quote(fixed, each, min(wanted, max(most, least)), least)
     hidden = facts.bounded_output and (facts.hidden_output or hides_output)
-    return Estimate(quote, tokens, facts.answers, card, hidden, facts.output is not None)
+    grows = facts.rounds > 1 or facts.searches > 0
+    return Estimate(quote, tokens, facts.answers, card, hidden, grows, facts.media_output)
+
+
+def _wanted(facts: Facts, allow: Estimation, model_output: int | None) -> int:
+    """The output bound the client states, else the one to inject: room for an answer beside the thinking."""
+    if facts.output is not None:
+        return facts.output
+    return model_output or allow.output_unknown + facts.least_output

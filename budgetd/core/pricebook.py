@@ -93,6 +93,11 @@ class PriceBook:
         """
         return self._card(provider, model, traits, _day_of(at))
 
+    def names(self, provider: str, model: str) -> bool:
+        """Whether the provider's list names this model."""
+        known = self.providers.get(provider)
+        return known is not None and known.models.find(model) is not None
+
     def ceiling(self, provider: str, traits: Traits = Traits()) -> RateCard | None:
         """The dearest of the provider's current models in every bucket, flagged `estimated`.
 

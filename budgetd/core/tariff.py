@@ -46,9 +46,9 @@ class Tariff:
         """The card that a hold is priced at, never below what the call can cost. None: the price is
         unknown and refused.
         """
-        if provider.unknown_price == "free":
-            return self.book.bound(provider.name, model, traits, at) or _free(provider.name, model)
         known = self.book.bound(provider.name, model, traits, at)
+        if known is None and provider.unknown_price == "free":
+            return _free(provider.name, model)
         return known or self._stand_in(provider, traits)
 
     def after(
@@ -64,7 +64,8 @@ class Tariff:
             named = self.book.find(provider.name, reported.model, traits, at)
             if named is not None:
                 return named
-        return self.book.find(provider.name, asked.model, traits, at) or asked
+        known = self.book.find(provider.name, asked.model, traits, at)
+        return known or self._stand_in(provider, traits) or asked
 
     def limits_of(self, provider: Provider, model: str) -> ModelLimits:
         """The model's limits as far as they are known."""

@@ -12,16 +12,16 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from budgetd.core.budgets import Admit, Balance, Budget, Busy, Quote, Refuse, decide
-from budgetd.core.money import usd_text
+from budgetd.core.budgets import Admit, Budget, Busy, Quote, Refuse, decide
 from budgetd.core.prices import RateCard
 from budgetd.core.settlement import Settlement
 from budgetd.core.usage import BUCKETS, Usage
-from budgetd.core.windows import Instant, Span, identity, span_at
+from budgetd.core.windows import Instant
+from budgetd.ledger import refusals
+from budgetd.ledger.rows import MS_PER_HOUR, find_window, open_window, price_row
 
 PLAIN_BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 RARE_BUCKETS = tuple(name for name in BUCKETS if name not in PLAIN_BUCKETS)
-MS_PER_HOUR = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A hold that is asked for. `budgets` are those that bind this call and count its kind of
-    money.
+    """A hold that is asked for. `budgets` are those that count this call and its kind of money, no
+    two with the same subject, name and window.
     """
 
     call: Call
@@ -54,7 +54,6 @@ class Reservation:
     quote: Quote
     input_bound: int
     card: RateCard
-    observe: bool = False  # decide and write down, but admit all the same
 
     @property
     def attempt(self) -> str:
@@ -75,28 +74,25 @@ Outcome = Admit | Busy | Refuse | Stopped
 
 
 def admit(db: sqlite3.Connection, wanted: Reservation, now: Instant) -> Outcome:
-    """Reserve money for an attempt, or say why not. An admitted hold is in every window that binds
-    it.
+    """Reserve money for an attempt, or say why not. An admitted hold is in every window that counts
+    it, observing ones too.
     """
-    subject = f"key:{wanted.call.key}"
+    call, key = wanted.call.id, wanted.call.key
     stop = db.execute(
-        "SELECT subject, at, note FROM stop WHERE subject IN ('all', ?) LIMIT 1", (subject,)
+        "SELECT subject, at, note FROM stop WHERE subject IN ('all', ?) ORDER BY subject LIMIT 1",
+        (f"key:{key}",),
     ).fetchone()
     if stop is not None:
-        outcome: Outcome = Stopped(*stop)
-        _write_refusal(db, wanted, now, "stopped", {"subject": stop[0], "note": stop[2]})
-        return outcome
+        told: refusals.Figures = {"subject": stop[0], "note": stop[2]}
+        refusals.write(db, call, key, now, ("stopped", told))
+        return Stopped(*stop)
     windows = [find_window(db, budget, now) for budget in wanted.budgets]
     verdict = decide(wanted.quote, tuple(balance for _, balance in windows))
     if not isinstance(verdict, Admit):
-        _write_refusal(db, wanted, now, *_reason(verdict))
-        if not wanted.observe:
-            return verdict
-        verdict = Admit(
-            wanted.quote.hold(wanted.quote.output), wanted.quote.output, verdict.budgets
-        )
-    elif verdict.observed:
-        _write_refusal(db, wanted, now, "observed", _figures(verdict.observed))
+        refusals.write(db, call, key, now, refusals.of_verdict(verdict))
+        return verdict
+    if verdict.observed:
+        refusals.write(db, call, key, now, ("observed", refusals.figures(verdict.observed)))
     _write_hold(db, wanted, verdict, now)
     db.execute("UPDATE clock SET last = ?", (now,))
     for (window, balance), budget in zip(windows, wanted.budgets, strict=True):
@@ -109,13 +105,13 @@ def admit(db: sqlite3.Connection, wanted: Reservation, now: Instant) -> Outcome:
 def settle(db: sqlite3.Connection, attempt: str, done: Settlement, now: Instant) -> bool:
     """Replace a hold by what it cost. False, and no change, if it was settled before or never made."""
     row = db.execute(
-        "SELECT a.hold, a.provider, a.model, a.money, a.call, c.key, c.retry_of FROM attempt a JOIN call c ON c.id = a.call"
+        "SELECT a.hold, a.provider, a.model, a.money, c.key, c.retry_of FROM attempt a JOIN call c ON c.id = a.call"
         " WHERE a.id = ? AND a.state = 'open'",
         (attempt,),
     ).fetchone()
     if row is None:
         return False
-    hold, provider, model, money, _, key, retry_of = row
+    hold, provider, model, money, key, retry_of = row
     model = done.model or model
     db.execute(
         "UPDATE attempt SET state = ?, ended = ?, cost = ?, estimated = ?, cause = ?, status = ?, model = ?,"
@@ -136,12 +132,13 @@ def settle(db: sqlite3.Connection, attempt: str, done: Settlement, now: Instant)
         ),
     )
     db.execute(
-        "UPDATE window SET held = held - ?, settled = settled + ? WHERE id IN (SELECT window FROM charge WHERE attempt = ?)",
+        "UPDATE window SET held = held - ?, settled = settled + ?"
+        " WHERE id IN (SELECT window FROM charge WHERE attempt = ?)",
         (hold, done.cost, attempt),
     )
-    _add_to_tally(
-        db, (key, now // MS_PER_HOUR, provider, model, money), done, retried=retry_of is not None
-    )
+    if done.state != "not_sent":
+        where = (key, now // MS_PER_HOUR, provider, model, money)
+        _add_to_tally(db, where, done, retried=retry_of is not None)
     return True
 
 
@@ -158,39 +155,6 @@ def last_instant(db: sqlite3.Connection) -> Instant:
     behind.
     """
     return int(db.execute("SELECT last FROM clock").fetchone()[0])
-
-
-def find_window(db: sqlite3.Connection, budget: Budget, now: Instant) -> tuple[int | None, Balance]:
-    """The row of a budget's window at an instant (None: nothing was reserved in it yet) and its
-    balance.
-    """
-    span = span_at(budget.window, now)
-    row = db.execute(
-        "SELECT id, settled, held, topped_up FROM window WHERE subject = ? AND budget = ? AND kind = ? AND start = ?",
-        (budget.subject, budget.name, identity(budget.window), span.start),
-    ).fetchone()
-    if row is None:
-        return None, Balance(budget, span)
-    return row[0], Balance(budget, span, row[1], row[2], row[3])
-
-
-def open_window(db: sqlite3.Connection, budget: Budget, span: Span) -> int:
-    """Write the row of a window that has none yet."""
-    cursor = db.execute(
-        "INSERT INTO window (subject, budget, kind, start, end) VALUES (?, ?, ?, ?, ?)",
-        (budget.subject, budget.name, identity(budget.window), span.start, span.end),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
-
-
-def price_row(db: sqlite3.Connection, card: RateCard) -> int:
-    """The row that keeps this card for good: written once, shared by every attempt priced by it."""
-    text = card.row_text()
-    row = db.execute("SELECT id FROM price WHERE card = ?", (text,)).fetchone()
-    if row is None:
-        row = db.execute("INSERT INTO price (card) VALUES (?) RETURNING id", (text,)).fetchone()
-    return int(row[0])
 
 
 def _write_hold(db: sqlite3.Connection, wanted: Reservation, verdict: Admit, now: Instant) -> None:
@@ -228,43 +192,6 @@ def _write_hold(db: sqlite3.Connection, wanted: Reservation, verdict: Admit, now
             price_row(db, wanted.card),
         ),
     )
-
-
-def _write_refusal(
-    db: sqlite3.Connection,
-    wanted: Reservation,
-    now: Instant,
-    reason: str,
-    detail: dict[str, object],
-) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO refusal VALUES (?, ?, ?, ?, ?)",
-        (wanted.call.id, now, wanted.call.key, reason, json.dumps(detail)),
-    )
-
-
-def _reason(verdict: Busy | Refuse) -> tuple[str, dict[str, object]]:
-    if isinstance(verdict, Busy):
-        return "busy", _figures(verdict.budgets)
-    return "spent", _figures(verdict.budgets) | {
-        "needs": usd_text(verdict.needs),
-        "resets_at": verdict.resets_at,
-    }
-
-
-def _figures(balances: tuple[Balance, ...]) -> dict[str, object]:
-    return {
-        "budgets": [
-            {
-                "budget": b.budget.name,
-                "limit": usd_text(b.limit),
-                "settled": usd_text(b.settled),
-                "held": usd_text(b.held),
-                "resets_at": b.span.end,
-            }
-            for b in balances
-        ]
-    }
 
 
 def _bucket_columns(usage: Usage | None) -> tuple[int | str | None, ...]:

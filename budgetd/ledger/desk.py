@@ -11,9 +11,25 @@ from dataclasses import dataclass
 
 from budgetd.core.budgets import Balance, Budget
 from budgetd.core.windows import Instant
-from budgetd.ledger.book import MS_PER_HOUR, find_window, open_window
+from budgetd.ledger.rows import MS_PER_HOUR, find_window, open_window
 
 ALL = "all"
+
+# One pass over the charges: a window's share looked up by itself would read them all once for each window.
+AUDIT = """
+    WITH sums AS (
+        SELECT x.window AS id, sum(a.cost) AS cost, sum(iif(a.state = 'open', a.hold, 0)) AS held
+        FROM charge x JOIN attempt a ON a.id = x.attempt GROUP BY x.window
+    ), corrected AS (
+        SELECT x.window AS id, sum(j.amount) AS amount
+        FROM adjustment j JOIN charge x ON x.attempt = j.attempt GROUP BY x.window
+    ), added AS (
+        SELECT window AS id, sum(amount) AS amount FROM topup GROUP BY window
+    )
+    SELECT w.id, w.subject, w.budget, w.settled, w.held, w.topped_up,
+        coalesce(s.cost, 0) + coalesce(c.amount, 0), coalesce(s.held, 0), coalesce(t.amount, 0)
+    FROM window w LEFT JOIN sums s USING (id) LEFT JOIN corrected c USING (id) LEFT JOIN added t USING (id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +82,11 @@ def adjust(
     negative.
     """
     row = db.execute(
-        "SELECT a.id, a.cost + coalesce((SELECT sum(amount) FROM adjustment WHERE attempt = a.id), 0), c.key, a.provider,"
-        " a.model, a.money FROM attempt a JOIN call c ON c.id = a.call"
-        " WHERE a.call = ? AND a.state <> 'open' ORDER BY a.id DESC LIMIT 1",
-        (call,),
+        "SELECT a.id, a.cost + coalesce((SELECT sum(amount) FROM adjustment WHERE attempt = a.id), 0),"
+        " c.key, a.provider, a.model, a.money FROM attempt a JOIN call c ON c.id = a.call"
+        " WHERE a.id > ? || '.' AND a.id < ? || '/' AND a.state <> 'open'"
+        " ORDER BY length(a.id) DESC, a.id DESC LIMIT 1",
+        (call, call),
     ).fetchone()
     if row is None:
         return None
@@ -93,18 +110,9 @@ def adjust(
 
 def audit(db: sqlite3.Connection) -> list[str]:
     """Windows whose counters do not equal the sum of their rows, in words. An empty list is what it
-    should be.
+    should be. Reads every row: not for the writer's connection while calls wait.
     """
-    rows = db.execute(
-        "SELECT w.id, w.subject, w.budget, w.settled, w.held, w.topped_up,"
-        " coalesce((SELECT sum(a.cost) FROM charge x JOIN attempt a ON a.id = x.attempt WHERE x.window = w.id), 0)"
-        " + coalesce((SELECT sum(j.amount) FROM charge x JOIN adjustment j ON j.attempt = x.attempt"
-        "             WHERE x.window = w.id), 0),"
-        " coalesce((SELECT sum(a.hold) FROM charge x JOIN attempt a ON a.id = x.attempt"
-        "           WHERE x.window = w.id AND a.state = 'open'), 0),"
-        " coalesce((SELECT sum(t.amount) FROM topup t WHERE t.window = w.id), 0)"
-        " FROM window w"
-    )
+    rows = db.execute(AUDIT)
     found = []
     for number, subject, budget, *figures in rows:
         for name, stored, summed in zip(

@@ -55,8 +55,9 @@ def issue(
 def revoke(db: sqlite3.Connection, key: str, now: Instant, hint: str | None) -> int:
     """Revoke a key's tokens, or the one whose hint is given. Returns how many were still valid."""
     cursor = db.execute(
-        "UPDATE token SET revoked = ? WHERE key = ? AND revoked IS NULL AND (? IS NULL OR hint = ?)",
-        (now, key, hint, hint),
+        "UPDATE token SET revoked = ? WHERE key = ? AND revoked IS NULL AND (expires IS NULL OR expires > ?)"
+        " AND (? IS NULL OR hint = ?)",
+        (now, key, now, hint, hint),
     )
     return cursor.rowcount
 

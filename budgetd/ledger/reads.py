@@ -7,6 +7,7 @@ last hours, the newest of a kind.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,7 @@ class Reader:
 
     async def open(self) -> None:
         """Connect, read-only."""
-        self._db = await aiosqlite.connect(
-            f"file:{self._path}?mode=ro", uri=True, isolation_level=None
-        )
+        self._db = await aiosqlite.connect(read_only(self._path), uri=True, isolation_level=None)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -62,8 +61,11 @@ class Reader:
     async def _all(self, sql: str, values: Iterable[object] = ()) -> list[tuple]:  # type: ignore[type-arg]  # SQL knows the types
         if self._db is None:
             raise StoreFault("the ledger is closed")
-        async with self._db.execute(sql, tuple(values)) as cursor:
-            return [tuple(row) for row in await cursor.fetchall()]
+        try:
+            async with self._db.execute(sql, tuple(values)) as cursor:
+                return [tuple(row) for row in await cursor.fetchall()]
+        except sqlite3.Error as error:
+            raise StoreFault(f"the ledger cannot be read: {error}") from error
 
     async def balances(self, budgets: Iterable[Budget], now: Instant) -> list[Balance]:
         """The balance of each budget's current window."""
@@ -71,7 +73,8 @@ class Reader:
         for budget in budgets:
             span = span_at(budget.window, now)
             rows = await self._all(
-                "SELECT settled, held, topped_up FROM window WHERE subject = ? AND budget = ? AND kind = ? AND start = ?",
+                "SELECT settled, held, topped_up FROM window"
+                " WHERE subject = ? AND budget = ? AND kind = ? AND start = ?",
                 (budget.subject, budget.name, identity(budget.window), span.start),
             )
             found.append(Balance(budget, span, *rows[0]) if rows else Balance(budget, span))
@@ -96,8 +99,7 @@ class Reader:
         """What was spent since an hour (hours since 1970), by kind of money; of one key or of all."""
         one_key, values = _of_key(key)
         rows = await self._all(
-            "SELECT money, sum(calls), sum(cost), sum(estimated_cost), sum(retry_cost), sum(input), sum(cached), sum(output)"
-            f" FROM tally WHERE hour >= ?{one_key} GROUP BY money",
+            f"SELECT money, {_SUMS} FROM tally WHERE hour >= ?{one_key} GROUP BY money",  # noqa: S608  our own words
             (since_hour, *values),
         )
         return {row[0]: Spend(*row[1:]) for row in rows}
@@ -105,8 +107,8 @@ class Reader:
     async def spend_by_model(self, since_hour: int, key: str) -> list[tuple[str, str, str, Spend]]:
         """A key's spend by (provider, model, money), dearest first."""
         rows = await self._all(
-            "SELECT provider, model, money, sum(calls), sum(cost), sum(estimated_cost), sum(retry_cost), sum(input),"
-            " sum(cached), sum(output) FROM tally WHERE key = ? AND hour >= ? GROUP BY 1, 2, 3 ORDER BY 5 DESC LIMIT 100",
+            f"SELECT provider, model, money, {_SUMS} FROM tally WHERE key = ? AND hour >= ?"  # noqa: S608  our own words
+            " GROUP BY 1, 2, 3 ORDER BY 5 DESC LIMIT 100",
             (key, since_hour),
         )
         return [(row[0], row[1], row[2], Spend(*row[3:])) for row in rows]
@@ -132,7 +134,7 @@ class Reader:
         """The newest calls with their last attempt, newest first."""
         one_key, values = _of_key(key)
         rows = await self._all(
-            f"SELECT {', '.join(_CALL_COLUMNS.values())} FROM call c JOIN attempt a ON a.id ="
+            f"SELECT {', '.join(_CALL_COLUMNS.values())} FROM call c JOIN attempt a ON a.id ="  # noqa: S608  our own words
             " (SELECT max(id) FROM attempt WHERE id > c.id || '.' AND id < c.id || '/')"
             f" WHERE c.id > ''{one_key} ORDER BY c.id DESC LIMIT ?",
             (*values, limit),
@@ -145,11 +147,15 @@ class Reader:
         """The newest refusals: (id, at, key, reason, detail as JSON)."""
         one_key, values = _of_key(key)
         rows = await self._all(
-            f"SELECT id, at, key, reason, detail FROM refusal WHERE id > ''{one_key} ORDER BY id DESC LIMIT ?",
+            f"SELECT id, at, key, reason, detail FROM refusal WHERE id > ''{one_key}"  # noqa: S608  our own words
+            " ORDER BY id DESC LIMIT ?",
             (*values, limit),
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
+
+# In the order of Spend's fields.
+_SUMS = "sum(calls), sum(cost), sum(estimated_cost), sum(retry_cost), sum(input), sum(cached), sum(output)"
 
 _CALL_COLUMNS = {
     "call": "c.id",
@@ -167,6 +173,11 @@ _CALL_COLUMNS = {
     "retry_of": "c.retry_of",
     "money": "a.money",
 }
+
+
+def read_only(path: Path) -> str:
+    """The file as an address that SQLite opens for reading only."""
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 def _of_key(key: str | None) -> tuple[str, tuple[str, ...]]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from budgetd.errors import StoreFault
+
 _FIRST = """
 CREATE TABLE window (
     id INTEGER PRIMARY KEY,
@@ -103,6 +105,7 @@ CREATE TABLE adjustment (
     amount INTEGER NOT NULL,
     note TEXT NOT NULL
 ) STRICT;
+CREATE INDEX adjustment_by_attempt ON adjustment (attempt);
 
 CREATE TABLE topup (
     id INTEGER PRIMARY KEY,
@@ -147,14 +150,22 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 
 
 def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the tables up to date; returns the version. Raises RuntimeError for a file from a newer
-    budgetd.
+    """Bring the tables up to date; returns the version. Raises StoreFault for a file from a newer
+    budgetd, sqlite3.Error for one that cannot be brought up to date: it is then as it was.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise RuntimeError(
-            f"the ledger is of version {version}, this budgetd knows {len(MIGRATIONS)}: run a newer one"
+    newest = len(MIGRATIONS)
+    if version > newest:
+        raise StoreFault(
+            f"the ledger is of version {version} and this budgetd knows {newest}: run a newer budgetd"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
-    return len(MIGRATIONS)
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;{script};PRAGMA user_version = {number};COMMIT;"
+            )
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return newest

@@ -1,25 +1,27 @@
 """The ledger as the rest of the daemon holds it: one directory, one lock, one writer, one reader.
 
 Opening takes the directory's lock (two daemons on one ledger would each believe its own balances),
-migrates, charges what a crash left open and reads the tokens into memory. Everything in the
-directory is private to its user.
+migrates, and reads the tokens into memory; `recover` then charges what a crash left open, once it is
+known what time it is. Everything that is made here is private to its user.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
 from budgetd.core.windows import Instant
-from budgetd.errors import StateInUse
-from budgetd.ledger import book, keyring
-from budgetd.ledger.keyring import Keyring
-from budgetd.ledger.reads import Reader
+from budgetd.errors import StateInUse, StoreFault
+from budgetd.ledger import book, desk, keyring
+from budgetd.ledger.keyring import Keyring, Token
+from budgetd.ledger.reads import Reader, read_only
 from budgetd.ledger.writer import Writer
 
 LEDGER = "ledger.db"
@@ -40,14 +42,23 @@ class Ledger:
 
     async def open(self) -> Instant:
         """Take the lock and open the file. Returns the instant of the last reservation. Raises
-        StateInUse, StoreFault.
+        StateInUse, StoreFault; nothing is left open then.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _take_lock(self._directory / LOCK)
-        await self.writer.start()
-        await self.reader.open()
-        self.keyring.replace(await self.writer.submit(keyring.load))
-        return await self.writer.submit(book.last_instant)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _take_lock(self._directory / LOCK)
+            await self.writer.start()
+            await self.reader.open()
+            self.keyring.replace(await self.writer.submit(keyring.load))
+            return await self.writer.submit(book.last_instant)
+        except OSError as error:
+            await self.close()
+            raise StoreFault(
+                f"cannot use the state directory {self._directory}: {error}"
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
 
     async def recover(self, now: Instant) -> int:
         """Charge the holds that a crash left open; returns how many."""
@@ -55,9 +66,20 @@ class Ledger:
 
     async def change_tokens(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
         """Make a change to the tokens, and show it in the keyring once it is durable."""
-        result = await self.writer.submit(change)
-        self.keyring.replace(await self.writer.submit(keyring.load))
+
+        def work(db: sqlite3.Connection) -> tuple[_T, dict[str, Token]]:
+            return change(db), keyring.load(db)  # in one: a revoked token must not linger in memory
+
+        result, tokens = await self.writer.submit(work)
+        self.keyring.replace(tokens)
         return result
+
+    async def audit(self) -> list[str]:
+        """Compare every window with its rows: the differences in words. Takes seconds on a large
+        ledger, on a connection of its own that holds nobody up.
+        """
+        path = self._directory / LEDGER
+        return await asyncio.get_running_loop().run_in_executor(None, _audit, path)
 
     async def close(self) -> None:
         """Finish what is queued, close the file, give the lock back."""
@@ -68,11 +90,19 @@ class Ledger:
             self._lock = None
 
 
+def _audit(path: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as db:
+            return desk.audit(db)
+    except sqlite3.Error as error:
+        raise StoreFault(f"the ledger cannot be read: {error}") from error
+
+
 def _take_lock(path: Path) -> IO[str]:
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         owner = file.read().strip() or "unknown"
         file.close()
         raise StateInUse(

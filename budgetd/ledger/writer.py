@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,24 +31,31 @@ def connect(path: Path) -> sqlite3.Connection:
     tables up to date.
     """
     path.touch(mode=0o600, exist_ok=True)
+    if path.stat().st_mode & 0o077:  # it came from elsewhere: a copy, a backup
+        path.chmod(0o600)
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 5000")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    migrate(connection)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 class _Job:
-    __slots__ = ("future", "outcome", "work")
+    __slots__ = ("error", "future", "result", "work")
 
     def __init__(self, work: Work, future: asyncio.Future[Any]) -> None:
         self.work = work
         self.future = future
-        self.outcome: Any = None
+        self.result: Any = None
+        self.error: Exception | None = None
 
 
 class Writer:
@@ -72,7 +80,11 @@ class Writer:
             target=self._serve, args=(opened,), name="ledger-writer", daemon=True
         )
         self._thread.start()
-        await opened
+        try:
+            await opened
+        except StoreFault:
+            self._closed = True
+            raise
 
     def submit(self, work: Callable[[sqlite3.Connection], _T]) -> asyncio.Future[_T]:
         """Queue an operation at once, without a turn of the loop; what is submitted first is done
@@ -100,11 +112,11 @@ class Writer:
         assert self._loop is not None
         try:
             connection = connect(self._path)
-        except (sqlite3.Error, OSError, RuntimeError) as error:
+        except (sqlite3.Error, OSError, StoreFault) as error:
             fault = StoreFault(f"cannot open the ledger {self._path}: {error}")
-            self._loop.call_soon_threadsafe(opened.set_exception, fault)
+            self._loop.call_soon_threadsafe(_tell, opened, fault)
             return
-        self._loop.call_soon_threadsafe(opened.set_result, None)
+        self._loop.call_soon_threadsafe(_tell, opened, None)
         more = True
         while more:
             jobs, more = self._gather()
@@ -136,38 +148,55 @@ class Writer:
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """Run the jobs in one transaction. Each job's outcome is its result or an exception."""
+    """Run the jobs in one transaction. Each job ends with its result or an error."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
             _run_one(connection, job)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
         for job in jobs:
-            job.outcome = StoreFault(f"the ledger cannot be written: {error}")
+            job.error = _unwritten(error)
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):  # the next group tries again
+                connection.execute("ROLLBACK")
 
 
 def _run_one(connection: sqlite3.Connection, job: _Job) -> None:
+    """Run one job; what it raises undoes its own changes and no others. Raises sqlite3.Error where
+    SQLite itself has given up the whole transaction (disk full, I/O error).
+    """
     connection.execute("SAVEPOINT job")
     try:
-        job.outcome = job.work(connection)
+        job.result = job.work(connection)
     except Exception as error:
-        if (
-            not connection.in_transaction
-        ):  # SQLite itself gave up the whole transaction (disk full, I/O error)
+        if not connection.in_transaction:
             raise sqlite3.OperationalError(str(error)) from error
+        job.error = _unwritten(error) if isinstance(error, sqlite3.Error) else error
         connection.execute("ROLLBACK TO job")
-        job.outcome = error
     connection.execute("RELEASE job")
+
+
+def _unwritten(error: sqlite3.Error) -> StoreFault:
+    fault = StoreFault(f"the ledger cannot be written: {error}")
+    fault.__cause__ = error
+    return fault
 
 
 def _deliver(jobs: list[_Job]) -> None:
     for job in jobs:
         if job.future.done():  # its caller went away; what was done stays done
             continue
-        if isinstance(job.outcome, Exception):
-            job.future.set_exception(job.outcome)
+        if job.error is not None:
+            job.future.set_exception(job.error)
         else:
-            job.future.set_result(job.outcome)
+            job.future.set_result(job.result)
+
+
+def _tell(opened: asyncio.Future[None], fault: StoreFault | None) -> None:
+    if opened.done():  # whoever was starting it has given up
+        return
+    if fault is not None:
+        opened.set_exception(fault)
+    else:
+        opened.set_result(None)

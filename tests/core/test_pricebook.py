@@ -53,6 +53,8 @@ def test_what_is_not_named_has_no_card() -> None:
     assert priced.find("q", "m", PLAIN, NOW) is None
     assert priced.bound("p", "m-fast", PLAIN, NOW) is None
     assert PriceBook().find("p", "m", PLAIN, NOW) is None
+    sold = [("p", "m"), ("p", "m-fast"), ("q", "m")]
+    assert [priced.names(*one) for one in sold] == [True, False, False]
 
 
 def test_a_price_holds_from_its_date_on() -> None:
