@@ -23,19 +23,32 @@ from budgetd.config.build import price_overrides
 from budgetd.config.catalogue import compile_prices
 from budgetd.config.load import Loaded, load
 from budgetd.config.models import ModelTable
+from budgetd.config.pricelist import PriceListError
 from budgetd.config.problems import ConfigError
 from budgetd.config.secrets import LocalSecret
 from budgetd.config.watch import watch
 from budgetd.core.tariff import Tariff
+from budgetd.core.windows import Instant
 from budgetd.ledger.store import Ledger
 from budgetd.proxy.callers import Callers
-from budgetd.proxy.carriage import Works
+from budgetd.proxy.door import Door, conversations, in_json
 from budgetd.proxy.gateway import Gateway
-from budgetd.proxy.intake import LOOPBACK_HOSTS
+from budgetd.proxy.intake import LOOPBACK_HOSTS, put_off
 from budgetd.proxy.order import Setup
 from budgetd.proxy.relay import CLOSING_GRACE
 from budgetd.proxy.upstream import Upstream
-from budgetd.runtime import Clock, SystemClock, Tasks, TimeKeeper, notify
+from budgetd.proxy.works import Works
+from budgetd.runtime import (
+    Clock,
+    SystemClock,
+    Tasks,
+    TimeKeeper,
+    loop_time,
+    notify,
+    notify_reloading,
+    open_more_files,
+    settle_memory,
+)
 from budgetd.status.api import Standing, StatusAPI
 from budgetd.status.control import Control, Levers
 
@@ -43,6 +56,8 @@ log = structlog.get_logger("budgetd.daemon")
 
 ADMIN_TOKEN = "admin.token"  # noqa: S105  a file's name
 TICK_SECONDS = 30.0
+BAD_FILE = (ConfigError, PriceListError)
+SHUTDOWN_SECONDS = 2.0  # for requests that are no calls (a slow upload, a status page) at the end
 
 
 class Daemon:
@@ -60,7 +75,10 @@ class Daemon:
         self._background = Tasks()
         self._over = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self._generation = 0
+        self._reloading = asyncio.Lock()
+        self._winding_down: asyncio.Timeout | None = None
         self._models = ModelTable.load()
         self.url = ""
 
@@ -76,12 +94,12 @@ class Daemon:
         self._secret = LocalSecret.load_or_create(self._loaded.state)
         await self._upstream.open()
         works = Works(self._ledger.writer, self._upstream, self.time)
-        self.gateway = Gateway(self._build(self._loaded), works, self._tasks)
+        self.gateway = Gateway(self._build(self._loaded, self.time.now(), 0), works, self._tasks)
         self.standing = Standing(
             started=self.time.now(),
             config=str(self._loaded.path or "built-in defaults"),
             listening="",
-            config_warnings=tuple(str(problem) for problem in self._loaded.warnings),
+            state=str(self._loaded.state),
         )
         self._tell_prices()
         await self._listen()
@@ -95,39 +113,50 @@ class Daemon:
 
     async def reload(self) -> list[str]:
         """Read the configuration again and swap it in. Returns what changed, in words. Raises
-        ConfigError; nothing changes then.
+        ConfigError or PriceListError; nothing changes then.
         """
-        notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.boot() * 1000}")
-        try:
-            loaded = load(self._loaded.path, self._environ)
-            self._generation += 1
-            setup = self._build(loaded)
-        except ConfigError as error:
-            self.standing.config_error = str(error)
-            log.error("configuration not taken over", error=str(error))
-            raise
-        finally:
-            notify("READY=1")
+        async with self._reloading:  # the last edit wins, however many there are
+            notify_reloading()
+            try:
+                # In a thread: prices take a moment to compile, and streams are running.
+                loaded, setup = await asyncio.to_thread(self._prepare, self.time.now())
+            except BAD_FILE as error:
+                self.standing.config_error = str(error)
+                log.error("configuration not taken over", error=str(error))
+                raise
+            finally:
+                notify("READY=1")
+            return self._swap(loaded, setup)
+
+    def _prepare(self, now: Instant) -> tuple[Loaded, Setup]:
+        """A new configuration and what follows from it; touches nothing that is in use."""
+        loaded = load(self._loaded.path, self._environ)
+        return loaded, self._build(loaded, now, self._generation + 1)
+
+    def _swap(self, loaded: Loaded, setup: Setup) -> list[str]:
         told = changes.changes(self._loaded.settings, loaded.settings)
+        self._generation = setup.rules.generation
         self._loaded, self.gateway.setup = loaded, setup
         self.standing.config_error = None
-        self.standing.config_warnings = tuple(str(problem) for problem in loaded.warnings)
         self._tell_prices()
         log.info("configuration taken over", changes=told)
         return told
 
     async def stop(self) -> None:
-        """Take no more calls, let the open ones end, end the rest legally, close the books."""
+        """Take no more calls, let the open ones end, end the rest legally, close the books. Each
+        `request_stop` meanwhile goes on to the next of these steps.
+        """
         notify("STOPPING=1")
         self._over.set()
         if self._runner is not None:
             self.gateway.closing = True
-            for site in tuple(self._runner.sites):
-                await site.stop()
+            if self._listener is not None:
+                self._listener.close()
+                self._door.close()
             patience = self.gateway.setup.rules.patience
-            if not await self._tasks.join(patience.stop):
+            if not await self._join(patience.stop):
                 self.gateway.end_flows("all")
-                await self._tasks.join(2 * CLOSING_GRACE)
+                await self._join(2 * CLOSING_GRACE)
             await self._tasks.cancel()
             await self._runner.cleanup()
         await self._background.cancel()
@@ -135,30 +164,42 @@ class Daemon:
         await self._ledger.close()
 
     def request_stop(self) -> None:
-        """Make `serve` return."""
+        """Make `serve` return; asked again while it winds down, wait no longer for what it waits."""
         self._over.set()
+        if self._winding_down is not None and not self._winding_down.expired():
+            self._winding_down.reschedule(loop_time())
+
+    async def _join(self, seconds: float) -> bool:
+        """Wait for open calls, at most so long. True if none is left."""
+        try:
+            async with asyncio.timeout(seconds) as self._winding_down:
+                return await self._tasks.join(seconds)
+        except TimeoutError:
+            return len(self._tasks) == 0
+        finally:
+            self._winding_down = None
 
     async def wait(self) -> None:
         """Until a stop is requested."""
         await self._over.wait()
 
-    def _build(self, loaded: Loaded) -> Setup:
+    def _build(self, loaded: Loaded, now: Instant, generation: int) -> Setup:
         """A setup from a checked configuration: everything that does not depend on a call is
         computed here.
         """
-        rules = loaded.rules(fingerprint=self._secret.fingerprint, generation=self._generation)
+        rules = loaded.rules(fingerprint=self._secret.fingerprint, generation=generation)
         catalogues = {name: provider.catalogue for name, provider in rules.providers.items()}
-        book = compile_prices(catalogues, price_overrides(loaded.settings), self.time.now())
+        book = compile_prices(catalogues, price_overrides(loaded.settings), now)
         tariff = Tariff(book, self._models.limits)
         return Setup(
             rules,
-            Callers(rules, self._ledger.keyring, self._secret.fingerprint),
+            Callers(rules, self._ledger.keyring, self._secret.fingerprint, book.names),
             tariff,
             _hosts(loaded),
         )
 
     async def _listen(self) -> None:
-        app = web.Application(client_max_size=64 * 1024)
+        app = web.Application(client_max_size=64 * 1024, middlewares=[in_json])
         status = StatusAPI(self._ledger, self.gateway, self.time, self.standing)
         control = Control(
             self._ledger,
@@ -168,21 +209,21 @@ class Daemon:
         )
         self.gateway.answers[("GET", "/v1/usage")] = status.usage
         app.add_routes([*status.routes(), *control.routes()])
-        app.router.add_route("*", "/{tail:.*}", self.gateway.handle)
-        limits = self.gateway.setup.rules.limits
+        app.router.add_route("*", "/{tail:(?s:.*)}", self.gateway.handle, expect_handler=put_off)
         self._runner = web.AppRunner(
-            app,
-            handler_cancellation=True,
-            access_log=None,
-            auto_decompress=False,
-            max_field_size=limits.header_bytes,
-            max_line_size=limits.header_bytes,
-            keepalive_timeout=75.0,
+            app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
         )
         await self._runner.setup()
+        assert self._runner.server is not None
+        rules = self.gateway.setup.rules
+        self._door = Door(
+            conversations(self._runner.server, rules.limits), rules.limits, rules.patience
+        )
         host, port = self._loaded.settings.address
-        await web.TCPSite(self._runner, host, port, backlog=1024, reuse_address=True).start()
-        bound = self._runner.addresses[0]
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._door, host, port, backlog=1024, reuse_address=True
+        )
+        bound = self._listener.sockets[0].getsockname()
         self.url = f"http://{bound[0] if ':' not in bound[0] else f'[{bound[0]}]'}:{bound[1]}"
         self.standing.listening = self.url
 
@@ -203,12 +244,14 @@ class Daemon:
     async def _reload_quietly(self) -> None:
         try:
             await self.reload()
-        except ConfigError:
+        except BAD_FILE:
             notify("STATUS=the configuration file has errors; the one before is in force")
 
     def _tell_prices(self) -> None:
         book = self.gateway.setup.tariff.book
         self.standing.prices = {"source": book.source, "as_of": book.as_of}
+        told = (*(str(problem) for problem in self._loaded.warnings), *book.warnings)
+        self.standing.config_warnings = told
 
 
 def _hosts(loaded: Loaded) -> frozenset[str]:
@@ -233,13 +276,15 @@ def _admin_token(state: Path) -> str:
 async def serve(daemon: Daemon, announce: Callable[[], None]) -> None:
     """Run a daemon until SIGTERM or SIGINT; SIGHUP reloads. `announce` is called once it serves."""
     loop = asyncio.get_running_loop()
-    await daemon.start()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, daemon.request_stop)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
-    notify("READY=1\nSTATUS=serving")
-    announce()
+    open_more_files()
     try:
+        await daemon.start()
+        settle_memory()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, daemon.request_stop)
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
+        notify("READY=1\nSTATUS=serving")
+        announce()
         await daemon.wait()
     finally:
         await daemon.stop()

@@ -80,7 +80,11 @@ class House:
 
     def chat(self, *, label: str = "", stream: bool = False, **fields: Any) -> Any:
         """POST a chat completion; an async context manager of the response."""
-        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+        body = {
+            "model": "gpt-4o",
+            "messages": [{"role": "user", "content": "hi"}],
+            "stream": stream,
+        }
         headers = {"authorization": f"Bearer {OPENAI_KEY}"}
         return self.http.post(
             f"{self.url}{label}/v1/chat/completions", json=body | fields, headers=headers
@@ -117,7 +121,11 @@ class House:
 
 @asynccontextmanager
 async def house(
-    directory: Path, extra: str = "", *, script: Script | None = None, clock: HandClock | None = None
+    directory: Path,
+    extra: str = "",
+    *,
+    script: Script | None = None,
+    clock: HandClock | None = None,
 ) -> AsyncIterator[House]:
     """Start a simulator and a daemon in this process; stop both at the end."""
     clock = clock or HandClock()
@@ -127,7 +135,8 @@ async def house(
         daemon = Daemon(load(config, {}), {}, clock)
         await daemon.start()
         try:
-            async with aiohttp.ClientSession() as http:
+            # Without a limit: aiohttp's own is a hundred connections, and storms are larger.
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
                 yield House(daemon, sim, http, clock, config, state)
         finally:
             await daemon.stop()
@@ -136,8 +145,8 @@ async def house(
 async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Let the loop run until something holds; fails after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.001)  # yields to the sockets that make it true
+        while not true():  # noqa: ASYNC110  the sockets that make it true set no event
+            await asyncio.sleep(0.001)  # yields to them
 
 
 class DaemonProcess:
@@ -147,6 +156,7 @@ class DaemonProcess:
         self._config = config
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: asyncio.subprocess.Process | None = None
+        self._drain: asyncio.Future[Any] | None = None
         self.url = ""
         self.errors: list[str] = []
 
@@ -190,8 +200,11 @@ class DaemonProcess:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
+        if self._drain is None:  # it never came to serve
+            await self._process.communicate()
         code = await self._process.wait()
-        await self._drain
+        if self._drain is not None:
+            await self._drain
         return code
 
     async def kill(self) -> None:

@@ -34,12 +34,14 @@ def refusal(dialect: Dialect, notice: Notice, family: str, call: str) -> web.Res
     return _error(dialect, complaint, headers | {"x-budgetd-call": call})
 
 
-def unreachable(dialect: Dialect, fault: UpstreamFault, call: str) -> web.Response:
-    """A provider that did not answer: 502, and 504 where it had the request."""
+def unreachable(dialect: Dialect, fault: UpstreamFault, call: str | None) -> web.Response:
+    """A provider that did not answer: 502, and 504 where it had the request. `call` is None for a
+    request that costs nothing.
+    """
     status = 504 if fault.sent else 502
     retry = NO_RETRY if fault.sent else MAY_RETRY
     complaint = Complaint(status, "upstream_unreachable", f"budgetd: {fault.message}")
-    return _error(dialect, complaint, {**retry, "x-budgetd-call": call})
+    return _error(dialect, complaint, retry if call is None else {**retry, "x-budgetd-call": call})
 
 
 def store_fault(dialect: Dialect) -> web.Response:
@@ -88,4 +90,9 @@ def _error(dialect: Dialect, complaint: Complaint, headers: Mapping[str, str]) -
 def problem(status: int, title: str, detail: str) -> web.Response:
     """An error of budgetd's own API: RFC 9457."""
     body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return web.Response(status=status, text=body, content_type="application/problem+json")
+    return web.Response(
+        status=status,
+        text=body,
+        content_type="application/problem+json",
+        headers={"cache-control": "no-store"},
+    )

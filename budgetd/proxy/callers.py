@@ -26,12 +26,19 @@ GENERIC_PREFIX = 3  # "sk-": half the field uses it, so it recognises nobody
 MEMO = 10_000  # names of key patterns whose budgets are kept ready
 
 
+Knows = Callable[[str, str], bool]
+
+
+def _knows_nothing(_provider: str, _model: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a request says of itself, before any of it is believed."""
 
     labels: Labels
-    credential: Credential | None
+    credentials: tuple[Credential, ...]  # ours first
     family: str
     dialect: DialectName
     model: str = ""
@@ -57,8 +64,16 @@ class Caller:
 class Callers:
     """Resolves claims under one set of rules."""
 
-    def __init__(self, rules: Rules, keyring: Keyring, fingerprint: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        keyring: Keyring,
+        fingerprint: Callable[[str], str],
+        knows: Knows = _knows_nothing,
+    ) -> None:
+        """`knows(provider, model)`: whether the price book names this model at this provider."""
         self._rules = rules
+        self._knows = knows
         self._keyring = keyring
         self._fingerprint = fingerprint
         self._claimed = {mark: key.name for key in rules.keys.values() for mark in key.fingerprints}
@@ -71,6 +86,7 @@ class Callers:
         self._prefixes = sorted(
             (p for p in prefixes if len(p[0]) > GENERIC_PREFIX), key=lambda p: -len(p[0])
         )
+        self._shared = [p for p in prefixes if len(p[0]) <= GENERIC_PREFIX]
         self._budgets: dict[tuple[str, Money], tuple[Budget, ...]] = {}
 
     def resolve(self, claims: Claims, now: Instant) -> Caller:
@@ -80,7 +96,7 @@ class Callers:
         key, policy, issued = self.key_of(claims, now)
         provider = self._provider(claims, policy, issued=issued)
         inject = self._injection(provider, issued=issued)
-        money: Money = "notional" if _is_plan(provider, claims.credential, inject) else "real"
+        money: Money = "notional" if _is_plan(provider, claims.credentials, inject) else "real"
         return Caller(
             key,
             policy,
@@ -96,8 +112,8 @@ class Callers:
         """The key that pays, its policy, and whether a token of ours says so. Raises CallerFault as
         `resolve` does.
         """
-        if claims.credential is not None and claims.credential.is_token:
-            key, issued = self._by_token(claims, claims.credential, now), True
+        if claims.credentials and claims.credentials[0].is_token:
+            key, issued = self._by_token(claims, claims.credentials[0], now), True
         else:
             key, issued = self._by_claim(claims), False
         return key, self._policy(key, issued=issued, now=now), issued
@@ -114,6 +130,8 @@ class Callers:
                     replace(b, subject=f"key:{key}", name=b.name.replace(policy.name, key))
                     for b in own
                 )
+            if policy.observe:
+                own = tuple(replace(b, observe=True) for b in own)
             ready = tuple(b for b in (*own, *self._rules.everything) if b.counts == money)
             if len(self._budgets) >= MEMO:
                 self._budgets.clear()
@@ -142,12 +160,20 @@ class Callers:
         return token.key
 
     def _by_claim(self, claims: Claims) -> str:
-        """The key that claims this credential or account, else the one the URL names, else the
-        default.
+        """The key that claims one of the credentials or the account, else the one the URL names,
+        else the default.
         """
         claimed = None
-        if claims.credential is not None and self._claimed:
-            claimed = self._claimed.get(self._fingerprint(claims.credential.secret))
+        if self._claimed:
+            marks = [self._fingerprint(one.secret) for one in claims.credentials]
+            owners = dict.fromkeys(self._claimed[mark] for mark in marks if mark in self._claimed)
+            if len(owners) > 1:
+                raise CallerFault(
+                    403,
+                    "wrong_key",
+                    f"the credentials of this request belong to different keys: {', '.join(owners)}",
+                )
+            claimed = next(iter(owners), None)
         if claimed is None and claims.account is not None:
             claimed = self._accounts.get(claims.account)
         named = claims.labels.key
@@ -185,12 +211,15 @@ class Callers:
         """The provider, in order of precedence, checked to speak the dialect and to be one this
         credential may go to.
         """
-        owners = () if issued else self._owners(claims.credential)
+        found = () if issued else claims.credentials
+        owners = next((theirs for one in found if (theirs := self._owners(one))), ())
         name = claims.labels.provider or policy.provider or self._routed(claims.model)
         if name is None:
-            name = self._by_owner(owners, claims.dialect) or self._rules.defaults.get(
-                claims.dialect
-            )
+            name = self._by_owner(owners, claims.dialect)
+        if name is None:
+            name = self._rules.defaults.get(claims.dialect)
+            if name is not None and not owners and not issued:
+                name = self._by_model(name, claims)
         provider = self._rules.providers.get(name) if name else None
         if provider is None:
             raise CallerFault(
@@ -204,19 +233,12 @@ class Callers:
                 "wrong_dialect",
                 f"provider {provider.name} has no base_url for {claims.dialect}",
             )
-        if owners and provider.name not in owners:
-            theirs = " or ".join(owners)
-            raise CallerFault(
-                403,
-                "foreign_credential",
-                f"this credential looks like one of {theirs}, and the call would go to {provider.name}: it was not sent",
-            )
+        for one in found:
+            _check_owner(provider.name, self._owners(one))
         return provider
 
-    def _owners(self, credential: Credential | None) -> tuple[str, ...]:
+    def _owners(self, credential: Credential) -> tuple[str, ...]:
         """The providers that recognise this credential by the longest prefix; () if nobody does."""
-        if credential is None:
-            return ()
         for prefix, _ in self._prefixes:
             if credential.secret.startswith(prefix):
                 return tuple(name for other, name in self._prefixes if other == prefix)
@@ -231,6 +253,24 @@ class Callers:
         return next(
             (name for name in owners if dialect in self._rules.providers[name].base_urls), owners[0]
         )
+
+    def _by_model(self, default: str, claims: Claims) -> str:
+        """Half the field's keys begin with `sk-`. Where the default provider does not sell the model
+        and exactly one other that such a key may belong to does, it is that one's.
+        """
+        secrets = [credential.secret for credential in claims.credentials]
+        names = {
+            name for prefix, name in self._shared if any(s.startswith(prefix) for s in secrets)
+        }
+        if default not in names or not claims.model or self._knows(default, claims.model):
+            return default
+        others = [
+            name
+            for name in sorted(names)
+            if claims.dialect in self._rules.providers[name].base_urls
+            and self._knows(name, claims.model)
+        ]
+        return others[0] if len(others) == 1 else default
 
     def _routed(self, model: str) -> str | None:
         if not model:
@@ -252,15 +292,28 @@ class Callers:
         return provider.credential or Secret("")
 
 
-def _is_plan(provider: Provider, credential: Credential | None, inject: Secret | None) -> bool:
+def _check_owner(provider: str, owners: tuple[str, ...]) -> None:
+    if owners and provider not in owners:
+        raise CallerFault(
+            403,
+            "foreign_credential",
+            f"this credential looks like one of {' or '.join(owners)}, and the call would go to {provider}:"
+            " it was not sent",
+        )
+
+
+def _is_plan(
+    provider: Provider, credentials: tuple[Credential, ...], inject: Secret | None
+) -> bool:
     """Whether the call is paid by a flat-rate plan: its dollars are notional."""
     if provider.plan:
         return True
-    secret = (
-        inject.reveal()
-        if inject is not None
-        else credential.secret
-        if credential is not None
-        else ""
+    if inject is not None:
+        secrets = [inject.reveal()]
+    else:
+        secrets = [credential.secret for credential in credentials]
+    # With both a plan's token and a metered key in one request nobody here knows which of them the
+    # provider takes: real dollars are the safe reading.
+    return bool(provider.plan_prefixes and secrets) and all(
+        secret.startswith(provider.plan_prefixes) for secret in secrets
     )
-    return bool(provider.plan_prefixes) and secret.startswith(provider.plan_prefixes)

@@ -1,59 +1,38 @@
-"""Carrying one admitted call to its provider and the answer back, with exactly one settlement at
-the end.
+"""Carrying one call to its provider and the answer back: admit, send, relay, settle.
 
-`Account` is the hold of an attempt: whatever happens, it is settled once, and at the latest when
-the carriage ends. `Carriage` runs in a task of its own; `leave` tells it that its client has gone.
-`deliver` passes an answer on, priced or not.
+`Carriage` runs in a task of its own. Its client's leaving does not interrupt it; `leave` tells it, and
+`stop` ends it as its protocol allows. Whatever happens, its account is closed at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 
-import aiohttp
 import structlog
 from aiohttp import web
-from multidict import CIMultiDict
 
 from budgetd.core.budgets import Admit
-from budgetd.core.settlement import Held, Seen, Settlement, settlement
-from budgetd.errors import StoreFault, UpstreamFault
+from budgetd.core.settlement import Seen, Settlement
+from budgetd.errors import CallerFault, UpstreamFault
 from budgetd.ledger import book
-from budgetd.ledger.writer import Writer
 from budgetd.proxy import answers
-from budgetd.proxy.callers import Caller
+from budgetd.proxy.account import Account
+from budgetd.proxy.delivery import EVENT_STREAM, Dress, deliver, outward
 from budgetd.proxy.intake import Parcel
 from budgetd.proxy.notices import notice_of
 from budgetd.proxy.order import Order, Setup
-from budgetd.proxy.relay import Flow
-from budgetd.proxy.upstream import (
-    CREDENTIAL_NAMES,
-    Upstream,
-    address,
-    request_headers,
-    response_headers,
-)
-from budgetd.runtime import TimeKeeper
+from budgetd.proxy.relay import CLOSING_GRACE, Flow
+from budgetd.proxy.upstream import address
+from budgetd.proxy.works import Works
+from budgetd.runtime import loop_time
 from budgetd.wire.body import Body
-from budgetd.wire.dialect import Blind, Dialect
+from budgetd.wire.dialect import Blind
 
 log = structlog.get_logger("budgetd.call")
 
-EVENT_STREAM = "text/event-stream"
 _REENCODED = frozenset({"content-encoding"})  # the body goes out plain, whatever it came in
-
-
-@dataclass(frozen=True, slots=True)
-class Works:
-    """What every call needs of the daemon. `flows` are the answers under way."""
-
-    writer: Writer
-    upstream: Upstream
-    time: TimeKeeper
-    flows: set[Flow] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +41,6 @@ class Load:
 
     body: Body
     parcel: Parcel
-
-
-class Account:
-    """The hold of one attempt and its settlement."""
-
-    def __init__(self, works: Works, setup: Setup, order: Order, admitted: Admit) -> None:
-        self._works = works
-        self._setup = setup
-        self._order = order
-        self._held = Held(order.estimate, admitted.hold, admitted.output)
-        self._written: asyncio.Future[bool] | None = None
-        self.result: Settlement | None = None
-        self.sent = False  # from here on the provider may have the request
-
-    def settle(self, seen: Seen) -> None:
-        """Replace the hold by what was seen. Only the first call does anything."""
-        if self.result is not None:
-            return
-        order = self._order
-        if seen.reported is not None:
-            traits = seen.reported.traits.or_else(order.facts.traits)
-            seen = replace(seen, reported=replace(seen.reported, traits=traits))
-        card = self._setup.tariff.after(
-            order.caller.provider, order.estimate.card, seen.reported, order.at
-        )
-        self.result = settlement(self._held, seen, card)
-        work = partial(
-            book.settle, attempt=order.wanted.attempt, done=self.result, now=self._works.time.now()
-        )
-        self._written = self._works.writer.submit(work)
-
-    async def close(self) -> None:
-        """Settle by what is known if nobody has, and wait until it is on disk."""
-        self.settle(Seen(sent=self.sent, streamed=self._order.facts.streamed, cause="interrupted"))
-        assert self._written is not None
-        try:
-            await self._written
-        except StoreFault as fault:  # the hold stays, and is charged in full at the next start
-            log.error("settlement not written", call=self._order.wanted.call.id, error=str(fault))
 
 
 class Carriage:
@@ -116,6 +56,7 @@ class Carriage:
         self._request = request
         self._load: Load | None = load
         self._gone = False
+        self._stopping = False
         self._waiting: asyncio.Timeout | None = None  # for the provider's headers
         self._flow: Flow | None = None
 
@@ -125,19 +66,28 @@ class Carriage:
         if self._flow is not None:
             self._flow.leave()
         elif self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time() + self._drain_seconds())
+            self._waiting.reschedule(loop_time() + self._drain_seconds())
+
+    def stop(self) -> None:
+        """End it as its protocol allows; what has no answer yet is given up."""
+        self._stopping = True
+        if self._flow is not None:
+            self._flow.stop()
+        elif self._waiting is not None:
+            self._waiting.reschedule(loop_time() + CLOSING_GRACE)
 
     async def carry(self) -> web.StreamResponse:
         """Admit, send, relay, settle. Returns the answer, given or to be given."""
+        self._works.carriages.add(self)
         try:
             return await self._carry()
         finally:
+            self._works.carriages.discard(self)
             self._drop()
 
     async def _carry(self) -> web.StreamResponse:
         order = self.order
-        work = partial(book.admit, wanted=order.wanted, now=order.at)
-        outcome = await self._works.writer.submit(work)
+        outcome = await self._admit()
         if not isinstance(outcome, Admit):
             call = order.wanted.call
             notice = notice_of(outcome, call.id, call.key, order.at)
@@ -154,8 +104,20 @@ class Carriage:
         try:
             return await self._forward(self.account, outcome)
         finally:
-            await self.account.close()
+            self.account.close()
             self._report(self.account)
+
+    async def _admit(self) -> book.Outcome:
+        """The ledger's word. If the daemon gives up meanwhile, a hold that may come is let go."""
+        order, writer = self.order, self._works.writer
+        try:
+            return await writer.submit(partial(book.admit, wanted=order.wanted, now=order.at))
+        except asyncio.CancelledError:
+            let_go = Settlement("not_sent", 0, cause="interrupted")
+            writer.submit(
+                partial(book.settle, attempt=order.wanted.attempt, done=let_go, now=order.at)
+            )
+            raise
 
     async def _forward(self, account: Account, admitted: Admit) -> web.StreamResponse:
         order, works = self.order, self._works
@@ -167,8 +129,8 @@ class Carriage:
             order.aim.path,
             self._request.rel_url.raw_query_string,
         )
-        if self._gone:  # it left before anything was sent
-            return web.Response(status=499)
+        if self._gone or self._stopping:  # before anything was sent
+            return self._nothing()
         account.sent = True
         try:
             async with asyncio.timeout(None) as self._waiting:
@@ -180,30 +142,45 @@ class Carriage:
                 Seen(sent=fault.sent, streamed=order.facts.streamed, cause="upstream_unreachable")
             )
             return answers.unreachable(order.dialect, fault, call)
-        except TimeoutError:  # the client left, and the drain is over
-            account.settle(Seen(sent=True, streamed=order.facts.streamed, cause="client_gone"))
-            return web.Response(status=499)
+        except TimeoutError:  # the client left, and the drain is over; or it was stopped
+            account.settle(Seen(sent=True, streamed=order.facts.streamed, cause=self._why()))
+            return self._nothing()
         finally:
             self._waiting = None
         works.time.witness(reply.headers.get("date"))
         streamed = reply.content_type == EVENT_STREAM
         wanted = order.dialect.tap(
-            order.aim.operation, streamed=streamed, hide_usage=order.asks_usage
+            order.aim.operation,
+            streamed=streamed,
+            hide_usage=order.asks_usage,
+            encoding=reply.headers.get("content-encoding", ""),
         )
         tap = wanted if reply.status < 400 else Blind()
         patience = self._setup.rules.patience
         self._flow = Flow(tap, patience, account.settle, streamed=streamed, status=reply.status)
-        self._flow.key = order.caller.key
-        self._tell_if_gone(self._flow)
+        self._tell(self._flow)
         hidden = streamed and order.asks_usage
         extra = {"x-budgetd-call": call, **self._bound_header(admitted)}
         return await deliver(
             works, reply, self._request, self._flow, Dress(extra, keep_length=not hidden)
         )
 
-    def _tell_if_gone(self, flow: Flow) -> None:
-        if self._gone:  # while we waited for the provider's headers
+    def _tell(self, flow: Flow) -> None:
+        """What happened while we waited for the provider's headers."""
+        if self._gone:
             flow.leave()
+        if self._stopping:
+            flow.stop()
+
+    def _why(self) -> str:
+        return "client_gone" if self._gone else "stopped"
+
+    def _nothing(self) -> web.Response:
+        """For a call that ends before its answer began."""
+        if self._gone:
+            return web.Response(status=499)
+        fault = CallerFault(503, "stopped", "the call was stopped before its answer began")
+        return answers.complain(self.order.dialect, fault)
 
     def _unload(self, admitted: Admit) -> bytes:
         """The body to send. From here on nobody but the connection keeps it: a stream may last for
@@ -251,70 +228,3 @@ class Carriage:
             client=wanted.call.client,
             ms=self._works.time.now() - self.order.at,
         )
-
-
-def outward(
-    headers: Mapping[str, str], caller: Caller, dialect: Dialect, drop: frozenset[str]
-) -> CIMultiDict[str]:
-    """The headers that go to the provider, with the credential that belongs there: ours, the
-    caller's, or none.
-    """
-    if caller.inject is None:
-        if caller.provider.needs_credential:
-            return request_headers(headers, drop)
-        return request_headers(headers, drop | CREDENTIAL_NAMES)
-    out = request_headers(headers, drop | CREDENTIAL_NAMES)
-    secret = caller.inject.reveal()
-    if secret:
-        name, value = dialect.credential_header(secret)
-        out[name] = value
-    return out
-
-
-@dataclass(frozen=True, slots=True)
-class Dress:
-    """How an answer is dressed: headers of ours, and whether the provider's Content-Length still
-    holds.
-    """
-
-    extra: Mapping[str, str]
-    keep_length: bool = True
-
-
-async def deliver(
-    works: Works, reply: aiohttp.ClientResponse, request: web.Request, flow: Flow, dress: Dress
-) -> web.StreamResponse:
-    """Pass a provider's answer to the client through a flow. A broken answer reaches the client as
-    a broken connection.
-    """
-    client = web.StreamResponse(
-        status=reply.status, reason=reply.reason, headers=response_headers(reply.headers)
-    )
-    client.headers.update(dress.extra)
-    if dress.keep_length and reply.content_length is not None:
-        client.content_length = reply.content_length
-    works.flows.add(flow)
-    try:
-        if not flow.client_gone:
-            await _begin(client, request, flow)
-        whole = await flow.pump(reply, client)
-        if whole and not flow.client_gone:
-            await client.write_eof()
-        elif request.transport is not None:
-            request.transport.close()
-    except ConnectionError:  # the client left at the very end
-        flow.leave()
-    finally:
-        works.flows.discard(flow)
-        if flow.complete:
-            reply.release()
-        else:
-            reply.close()
-    return client
-
-
-async def _begin(client: web.StreamResponse, request: web.Request, flow: Flow) -> None:
-    try:
-        await client.prepare(request)
-    except (ConnectionError, aiohttp.ClientError):
-        flow.leave()

@@ -19,21 +19,25 @@ from budgetd.core.settlement import Seen
 from budgetd.errors import CallerFault, StoreFault, UpstreamFault
 from budgetd.proxy import answers
 from budgetd.proxy.callers import Claims
-from budgetd.proxy.carriage import Carriage, Dress, Load, Works, deliver, outward
-from budgetd.proxy.intake import Intake, check_origin
+from budgetd.proxy.carriage import Carriage, Load
+from budgetd.proxy.delivery import Dress, deliver, outward
+from budgetd.proxy.intake import Intake, check_head
 from budgetd.proxy.order import Setup, Slip, take
 from budgetd.proxy.relay import Flow
 from budgetd.proxy.repeats import Mark, Repeats
 from budgetd.proxy.upstream import address
-from budgetd.runtime import Tasks, new_id
-from budgetd.wire.body import decompress, parse
+from budgetd.proxy.works import Works
+from budgetd.runtime import Tasks, loop_time, new_id
+from budgetd.wire.body import parse
+from budgetd.wire.coding import decompress
 from budgetd.wire.dialect import Blind, Operation
 from budgetd.wire.dialects import Labels, Target, dialect_for, split_labels, target
-from budgetd.wire.identity import client_family, credential
+from budgetd.wire.identity import client_family, credentials
 
 log = structlog.get_logger("budgetd.gateway")
 
 GREETINGS = frozenset({"/", "/api/hello"})
+UNPRICED = "unpriced"  # the operation of a path that the owner lets through without a price
 
 OwnAnswer = Callable[[web.Request, Labels], Awaitable[web.StreamResponse]]
 
@@ -45,9 +49,8 @@ class Gateway:
 
     def __init__(self, setup: Setup, works: Works, tasks: Tasks) -> None:
         self.setup = setup
-        self.answers: dict[
-            tuple[str, str], OwnAnswer
-        ] = {}  # what budgetd answers by itself behind any labels
+        # What budgetd answers by itself behind any labels, by method and path.
+        self.answers: dict[tuple[str, str], OwnAnswer] = {}
         self.open_calls = 0
         self.closing = False
         self._works = works
@@ -60,7 +63,7 @@ class Gateway:
         setup = self.setup
         dialect = dialect_for(request.path, request.headers)
         try:
-            check_origin(request, setup.hosts)
+            check_head(request, setup.hosts)
             labels, path = split_labels(request.rel_url.raw_path, setup.rules.limits.label_length)
             if path in GREETINGS and request.method in {"GET", "HEAD"}:
                 return answers.hello(request)
@@ -72,7 +75,11 @@ class Gateway:
             self._let_in(setup)
             if aim.operation.spends:
                 return await self._priced(setup, request, labels, aim)
-            return await self._unpriced(setup, request, labels, aim)
+            self.open_calls += 1
+            try:
+                return await self._unpriced(setup, request, labels, aim)
+            finally:
+                self.open_calls -= 1
         except CallerFault as fault:
             return answers.complain(dialect, fault)
         except StoreFault as fault:
@@ -97,7 +104,8 @@ class Gateway:
             order = take(
                 setup, caller, aim, facts, Slip(new_id(now), now, labels.session, retry_of)
             )
-        except CallerFault:
+            self._let_in(setup)  # again: others came in while the body did
+        except BaseException:
             parcel.drop()
             raise
         carriage = Carriage(self._works, setup, request, order, Load(body, parcel))
@@ -118,12 +126,20 @@ class Gateway:
             raise
 
     def _over(self, carriage: Carriage, mark: Mark) -> None:
-        self.open_calls -= 1
-        done = carriage.account.result if carriage.account is not None else None
+        account = carriage.account
+        if account is None or account.written is None:
+            self.open_calls -= 1
+        else:
+            account.written.add_done_callback(self._written)
+        done = account.result if account is not None else None
         if done is not None:
             self._repeats.note(
                 mark, carriage.order.wanted.call.id, carriage.order.at, well=done.state == "settled"
             )
+
+    def _written(self, _: asyncio.Future[bool]) -> None:
+        """A call is over when its settlement is on disk."""
+        self.open_calls -= 1
 
     async def _unpriced(
         self, setup: Setup, request: web.Request, labels: Labels, aim: Target
@@ -142,7 +158,7 @@ class Gateway:
             aim.operation.listing
             and caller.inject is None
             and provider.needs_credential
-            and credential(request.headers) is None
+            and not credentials(request.headers)
         ):
             return answers.model_list(setup.tariff.book, provider.name)
         headers = outward(request.headers, caller, aim.dialect, frozenset())
@@ -152,22 +168,26 @@ class Gateway:
                 request.method, url, headers, data or None, patience
             )
         except UpstreamFault as fault:
-            return answers.unreachable(aim.dialect, fault, "")
+            return answers.unreachable(aim.dialect, fault, None)
         flow = Flow(Blind(), patience, _nothing_to_settle, streamed=True, status=reply.status)
         return await deliver(self._works, reply, request, flow, Dress({}))
 
     def end_flows(self, subject: str) -> int:
-        """End the running answers of a key ("key:research") or of "all" as their protocols allow.
-        Returns how many.
+        """End the open calls of a key ("key:research") or of "all" as their protocols allow. Returns
+        how many.
         """
-        ending = [flow for flow in self._works.flows if subject in {"all", f"key:{flow.key}"}]
-        for flow in ending:
-            flow.stop()
+        ending = [
+            carriage
+            for carriage in self._works.carriages
+            if subject in {"all", f"key:{carriage.order.caller.key}"}
+        ]
+        for carriage in ending:
+            carriage.stop()
         return len(ending)
 
     def check_clients(self) -> None:
         """Give up on clients that have stopped reading. Called now and then."""
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         for flow in self._works.flows:
             flow.check_client(now)
 
@@ -190,13 +210,13 @@ def _aim(setup: Setup, request: web.Request, path: str) -> Target:
     if aim is not None:
         return aim
     if any(fnmatchcase(path, pattern) for pattern in setup.rules.unpriced_paths):
-        operation = Operation("unpriced", request.method, path, spends=False)
+        operation = Operation(UNPRICED, request.method, path, spends=False)
         return Target(dialect_for(path, request.headers), operation, path)
     raise CallerFault(
         404,
         "path_not_priced",
-        f"{request.method} {path[:200]} is not understood, and might spend money, so it does not go through. List it under"
-        " unpriced_paths to let it pass without a price",
+        f"{request.method} {path[:200]} is not understood, and might spend money, so it does not go"
+        " through. List it under unpriced_paths to let it pass without a price",
     )
 
 
@@ -205,7 +225,7 @@ def _claims(
 ) -> Claims:
     headers = request.headers
     return Claims(
-        labels, credential(headers), client_family(headers), aim.dialect.name, model, account
+        labels, credentials(headers), client_family(headers), aim.dialect.name, model, account
     )
 
 
@@ -213,8 +233,13 @@ def _model(aim: Target, request: web.Request, data: bytes, limit: int) -> str:
     """The model that a free request names, for the routing; "" if it names none."""
     if request.method != "POST" or not data:
         return ""
-    plain = decompress(data, request.headers.get("content-encoding", ""), limit)
-    return parse(plain).text("model") or ""
+    try:
+        plain = decompress(data, request.headers.get("content-encoding", ""), limit)
+        return parse(plain).text("model") or ""
+    except CallerFault:
+        if aim.operation.name == UNPRICED:  # a file, say: the owner lets it pass, whatever it is
+            return ""
+        raise
 
 
 def _nothing_to_settle(_: Seen) -> None:

@@ -36,7 +36,10 @@ def _spent(refusal: Refuse, call: str, key: str, now: Instant) -> Notice:
     figures = "; ".join(_figures(balance, refusal.needs) for balance in refusal.budgets)
     names = " and ".join(f"budget {balance.budget.name}" for balance in refusal.budgets)
     if refusal.hopeless:
-        advice = f"this call alone may cost {usd_display(refusal.needs)}, more than the whole limit: send less, or raise the limit"
+        advice = (
+            f"this call alone may cost {usd_display(refusal.needs)}, more than the whole limit:"
+            " send less, or raise the limit"
+        )
         message = f"{LEAD}: {figures}. Waiting will not help: {advice}."
     else:
         advice = f"wait, or run: budgetd topup {key} AMOUNT"
@@ -48,6 +51,7 @@ def _spent(refusal: Refuse, call: str, key: str, now: Instant) -> Notice:
         refusal.resets_at,
         _details(call, "spent", refusal.budgets, refusal.resets_at)
         | {"needs_usd": usd_text(refusal.needs), "advice": advice},
+        until,
     )
 
 

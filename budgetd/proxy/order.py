@@ -20,6 +20,8 @@ from budgetd.wire.body import Body
 from budgetd.wire.dialect import Dialect
 from budgetd.wire.dialects import Target
 
+MODEL_LENGTH = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -89,10 +91,7 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     nothing bounds.
     """
     provider = caller.provider
-    if not facts.model:
-        raise CallerFault(
-            400, "missing_model", "the request names no model, so it cannot be priced"
-        )
+    _check_name(facts.model)
     if facts.unbounded is not None:
         raise CallerFault(
             400,
@@ -111,6 +110,12 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     guess = estimate(
         facts, card, setup.rules.estimation, model_output=limits.max_output, hides_output=hides
     )
+    if not guess.countable:
+        raise CallerFault(
+            400,
+            "unbounded_cost",
+            "this request may cost more than budgetd can count: ask for fewer tokens, answers or searches",
+        )
     call = Call(
         slip.id,
         caller.key,
@@ -132,14 +137,27 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
         quote=guess.quote,
         input_bound=guess.input,
         card=card,
-        observe=caller.policy.observe,
     )
     return Order(caller, aim, facts, guess, wanted, slip.at)
 
 
+def _check_name(model: str) -> None:
+    """A model's name is written to the ledger, the log and messages: one line of it, not a book."""
+    if not model:
+        raise CallerFault(
+            400, "missing_model", "the request names no model, so it cannot be priced"
+        )
+    if len(model) > MODEL_LENGTH or not model.isprintable():
+        raise CallerFault(
+            400,
+            "bad_model",
+            f"the model's name must be one line of at most {MODEL_LENGTH} characters",
+        )
+
+
 def _no_price(provider: str, model: str) -> str:
     return (
-        f"budgetd knows no price for model {model!r} at provider {provider}, and an unknown price is never $0. Ways out: set"
-        f" providers.{provider}.prices.{model!r} (dollars per million tokens), or providers.{provider}.unknown_price to"
-        " ceiling or free"
+        f"budgetd knows no price for model {model!r} at provider {provider}, and an unknown price is"
+        f" never $0. Ways out: set providers.{provider}.prices.{model!r} (dollars per million tokens),"
+        f" or providers.{provider}.unknown_price to ceiling or free"
     )

@@ -17,10 +17,12 @@ from aiohttp import web
 
 from budgetd.core.policy import Patience
 from budgetd.core.settlement import Seen
+from budgetd.runtime import loop_time
 from budgetd.wire.dialect import Tap
 
 CLOSING_GRACE = 10.0  # seconds a running tool call may take to end once a stream is to stop
 CLIENT_STALL = 600.0  # seconds a client may leave its answer unread
+CHOKED = 256 * 1024  # bytes that wait unread when upstream may have been told to wait, too
 
 
 class Flow:
@@ -46,14 +48,17 @@ class Flow:
         self._stopping = False
         self._grace_until: float | None = None
         self._writing_since: float | None = None
+        self._content: aiohttp.StreamReader | None = None
+        self._read = 0  # bytes of it that the tap has seen
+        self._choked = False
+        self.hang_up: Callable[[], None] = _no_line
         self.complete = False  # upstream came to its own end
-        self.key = ""  # who pays for it
 
     def leave(self) -> None:
         """The client went away: read on for the price, but not for long."""
         if not self._gone:
             self._gone = True
-            self._expire_in(self._drain)
+            self._expire_in(0.0 if self._tap.terminal else self._drain)
 
     def stop(self) -> None:
         """End the answer as soon as the protocol legally can."""
@@ -64,7 +69,7 @@ class Flow:
     def check_client(self, now: float) -> None:
         """Give up on a client that has not read for too long. `now` is loop time."""
         if self._writing_since is not None and now - self._writing_since > CLIENT_STALL:
-            self.leave()
+            self.hang_up()
 
     @property
     def client_gone(self) -> bool:
@@ -72,9 +77,10 @@ class Flow:
         return self._gone
 
     async def pump(self, upstream: aiohttp.ClientResponse, client: web.StreamResponse) -> bool:
-        """Pass the answer on until it ends, and settle it. True if the client has been given a
-        whole, legal answer.
+        """Pass the answer on until it ends, and settle it. True if the client is to see a legal end:
+        upstream's own, even where an end marker is missing, or ours.
         """
+        self._content = upstream.content
         over, cause = False, None
         while not over:
             try:
@@ -91,7 +97,15 @@ class Flow:
         if self._gone:
             cause = "client_gone"
         self._settle(self._seen(cause))
-        return cause in {None, "stopped"}
+        return self.complete or cause == "stopped"
+
+    async def finish(self, client: web.StreamResponse) -> None:
+        """Write the end of the body. Raises ConnectionError if the client is not there any more."""
+        self._writing_since = loop_time()
+        try:
+            await client.write_eof()
+        finally:
+            self._writing_since = None
 
     async def _at_deadline(self, client: web.StreamResponse) -> tuple[bool, str | None]:
         """The time that somebody set is up: whether it is over now, and why."""
@@ -99,7 +113,7 @@ class Flow:
             return True, "client_gone"
         if await self._end_legally(client):
             return True, "stopped"
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if self._grace_until is None:
             self._grace_until = now + CLOSING_GRACE
         self._deadline = self._grace_until
@@ -112,6 +126,7 @@ class Flow:
         tap, content = self._tap, upstream.content
         while True:
             chunk = await content.readany()
+            self._read += len(chunk)
             passed = tap.feed(chunk) if chunk else tap.finish()
             if tap.terminal:
                 self._settle(self._seen(None))
@@ -126,13 +141,19 @@ class Flow:
                 return "stopped"
 
     async def _write(self, client: web.StreamResponse, data: bytes) -> None:
-        self._writing_since = asyncio.get_running_loop().time()
+        self._writing_since = loop_time()
         try:
             await client.write(data)
         except (ConnectionError, aiohttp.ClientError):
             self.leave()
         finally:
             self._writing_since = None
+            self._choked = self._choked or self._unread >= CHOKED
+
+    @property
+    def _unread(self) -> int:
+        """Bytes that have arrived and that the tap has not seen."""
+        return self._content.total_bytes - self._read if self._content is not None else 0
 
     async def _end_legally(self, client: web.StreamResponse) -> bool:
         """Write the protocol's own ending. False while that is not possible: inside a tool call."""
@@ -140,15 +161,24 @@ class Flow:
         if ending is None:
             return False
         self._settle(self._seen("stopped"))
-        await self._write(client, ending)
+        try:
+            async with asyncio.timeout(CLOSING_GRACE):
+                await self._write(client, ending)
+        except TimeoutError:  # it does not read, so it will not hear the ending either
+            self._gone = True
+            self.hang_up()
         return True
 
     def _expire_in(self, seconds: float) -> None:
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._deadline = loop_time() + seconds
         if self._timer is not None and not self._timer.expired():
             self._timer.reschedule(self._deadline)
 
     def _seen(self, cause: str | None) -> Seen:
+        """What came so far. Bytes that arrived and were not read (a client that stalls holds them
+        up, and a cut throws them away) count as visible; behind many of them there may be more, of
+        which a reset would leave no trace.
+        """
         tap = self._tap
         return Seen(
             sent=True,
@@ -156,6 +186,11 @@ class Flow:
             streamed=self._streamed,
             terminal=tap.terminal,
             reported=tap.reported,
-            visible_bytes=tap.visible_bytes,
+            visible_bytes=tap.visible_bytes + self._unread,
             cause=None if tap.terminal else cause,
+            blind=(self._choked or self._unread >= CHOKED) and not tap.terminal,
         )
+
+
+def _no_line() -> None:
+    """There is no client's connection to break yet."""

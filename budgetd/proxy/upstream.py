@@ -14,7 +14,9 @@ import re
 import ssl
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -22,6 +24,7 @@ from yarl import URL
 
 from budgetd.core.policy import Patience, Provider
 from budgetd.errors import UpstreamFault
+from budgetd.proxy.detour import Detours
 from budgetd.wire.dialect import Dialect
 from budgetd.wire.identity import CREDENTIAL_HEADERS
 
@@ -46,38 +49,38 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _OURS = frozenset({"host", "content-length", "accept-encoding"})
+_LENGTH = frozenset({"content-length"})
 _AUTO = ("user-agent", "accept", "accept-encoding", "content-type")
 _VERSIONED = re.compile(r"/(v\d+[a-z]*\d*|v\d+[a-z]*/openai)$")
 
 
 def request_headers(headers: Mapping[str, str], drop: frozenset[str]) -> CIMultiDict[str]:
     """What of a client's headers goes upstream. `drop`: more names to leave out, in lower case."""
-    named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-    out: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        low = name.lower()
-        if (
-            low in _HOP_BY_HOP
-            or low in _OURS
-            or low in drop
-            or low in named
-            or low.startswith("x-budgetd-")
-        ):
-            continue
-        out.add(name, value)
+    left = _left_out(drop | _OURS, headers.get("connection", ""))
+    out = CIMultiDict(
+        [
+            (name, value)
+            for name, value in headers.items()
+            if (low := name.lower()) not in left and not low.startswith("x-budgetd-")
+        ]
+    )
     out["Accept-Encoding"] = "identity"
     return out
 
 
 def response_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """What of a provider's headers goes to the client; lengths are set by who writes the body."""
-    named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-    out: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        low = name.lower()
-        if low not in _HOP_BY_HOP and low not in named and low != "content-length":
-            out.add(name, value)
-    return out
+    left = _left_out(_LENGTH, headers.get("connection", ""))
+    return CIMultiDict(
+        [(name, value) for name, value in headers.items() if name.lower() not in left]
+    )
+
+
+@lru_cache(maxsize=64)
+def _left_out(names: frozenset[str], connection: str) -> frozenset[str]:
+    """These names, the hop-by-hop ones, and those that a Connection header adds to them."""
+    named = (name.strip().lower() for name in connection.split(","))
+    return names.union(_HOP_BY_HOP, named)
 
 
 CREDENTIAL_NAMES = frozenset(CREDENTIAL_HEADERS)
@@ -88,7 +91,7 @@ def address(provider: Provider, dialect: Dialect, path: str, query: str) -> URL:
     dialect's /v1.
     """
     base = provider.base_urls[dialect.name].rstrip("/")
-    if _VERSIONED.search(base):
+    if _VERSIONED.search(base) and path.startswith("/v1/"):
         path = path.removeprefix("/v1")
     return URL(f"{base}{path}?{query}" if query else f"{base}{path}", encoded=True)
 
@@ -115,15 +118,17 @@ class Upstream:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._detours: Detours | None = None
 
     async def open(self) -> None:
-        """Make the pool."""
+        """Make the pool, and read the environment's proxies."""
+        self._detours = Detours()
         connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=trust()
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
-            trust_env=True,
+            trust_env=False,  # it would read ~/.netrc for every call, and send what it finds
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_AUTO,
@@ -149,6 +154,13 @@ class Upstream:
         which says whether it was sent.
         """
         assert self._session is not None
+        assert self._detours is not None
+        detour = self._detours.to(url)
+        way: dict[str, Any] = {}
+        if detour is not None:
+            way = {"proxy": detour.address, "proxy_headers": detour.headers}
+            if url.scheme == "http":  # there is no CONNECT that could carry the login
+                headers = CIMultiDict([*headers.items(), *detour.headers.items()])
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=patience.connect, sock_read=patience.idle
         )
@@ -156,7 +168,13 @@ class Upstream:
         for attempt in range(1, CONNECT_TRIES + 1):
             try:
                 return await self._session.request(
-                    method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                    method,
+                    url,
+                    headers=headers,
+                    data=body,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    **way,
                 )
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 # No connection, so nothing was sent and nothing can be billed: the one failure that is safe to repeat.
@@ -168,11 +186,12 @@ class Upstream:
                     ) from error
                 await asyncio.sleep(pause)  # a backoff: there is nothing to wait for but time
                 pause *= 2
-            except aiohttp.InvalidURL as error:
+            except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL, UnicodeEncodeError) as error:
+                # The proxy let nobody through, or the request cannot be written down: nothing was sent.
                 raise UpstreamFault(
-                    f"the provider's address is not a URL: {url.host}", sent=False
+                    f"the call could not be sent to {url.host}: {type(error).__name__}", sent=False
                 ) from error
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 raise UpstreamFault(
                     f"{url.host} broke off before it answered: {_reason(error)}", sent=True
                 ) from error

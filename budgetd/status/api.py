@@ -19,17 +19,17 @@ from budgetd.core.money import usd_text
 from budgetd.core.policy import KeyPolicy
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault, StoreFault
-from budgetd.ledger.book import MS_PER_HOUR
+from budgetd.ledger.rows import MS_PER_HOUR
 from budgetd.ledger.store import Ledger
 from budgetd.proxy.answers import problem
 from budgetd.proxy.callers import Claims
 from budgetd.proxy.gateway import Gateway
-from budgetd.proxy.intake import check_origin
+from budgetd.proxy.intake import check_head
 from budgetd.proxy.notices import iso
 from budgetd.runtime import TimeKeeper
 from budgetd.status import pictures
 from budgetd.wire.dialects import Labels
-from budgetd.wire.identity import client_family, credential
+from budgetd.wire.identity import client_family, credentials
 
 DAY_HOURS = 24
 NEWEST = 20
@@ -44,6 +44,7 @@ class Standing:
     started: Instant
     config: str
     listening: str
+    state: str = ""
     config_error: str | None = None
     config_warnings: tuple[str, ...] = ()
     ready: bool = False
@@ -78,7 +79,7 @@ class StatusAPI:
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                check_origin(request, self._gateway.setup.hosts)
+                check_head(request, self._gateway.setup.hosts)
                 return await handler(request)
             except CallerFault as fault:
                 return problem(fault.status, fault.code, fault.message)
@@ -89,14 +90,14 @@ class StatusAPI:
 
     async def healthz(self, _: web.Request) -> web.StreamResponse:
         """The process answers."""
-        return web.json_response({"status": "ok"})
+        return _json({"status": "ok"})
 
     async def readyz(self, _: web.Request) -> web.StreamResponse:
         """It would take a call: started, not stopping, and the ledger answers."""
         if not self._standing.ready or self._gateway.closing:
             return problem(503, "not_ready", "starting or stopping")
         await self._ledger.reader.open_holds()
-        return web.json_response({"status": "ready"})
+        return _json({"status": "ready"})
 
     async def status(self, _: web.Request) -> web.StreamResponse:
         """Everything at a glance."""
@@ -115,6 +116,7 @@ class StatusAPI:
                 "started_at": iso(standing.started),
                 "clock_in_doubt": self._time.doubt,
                 "listening": standing.listening,
+                "state": standing.state,
                 "config": {
                     "file": standing.config,
                     "generation": rules.generation,
@@ -139,8 +141,9 @@ class StatusAPI:
         )
 
     async def keys(self, _: web.Request) -> web.StreamResponse:
-        """Every key with its budgets."""
-        return _json({"keys": await self._all_keys(self._time.now())})
+        """Every key with its budgets, and the patterns that further names can match."""
+        patterns = [pictures.pattern(policy) for policy in self._gateway.setup.rules.patterns]
+        return _json({"keys": await self._all_keys(self._time.now()), "patterns": patterns})
 
     async def key(self, request: web.Request) -> web.StreamResponse:
         """One key: budgets, tokens, where its money went, its newest calls and refusals."""
@@ -171,7 +174,7 @@ class StatusAPI:
         """
         now, setup = self._time.now(), self._gateway.setup
         family = client_family(request.headers)
-        claims = Claims(labels, credential(request.headers), family, "openai_chat")
+        claims = Claims(labels, credentials(request.headers), family, "openai_chat")
         name, policy, _ = setup.callers.key_of(claims, now)
         found = await self._balances(name, policy, now)
         binding = [one for one in found if not one.budget.observe]

@@ -14,23 +14,29 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import structlog
 from aiohttp import web
 
+from budgetd.config.problems import ConfigError
 from budgetd.core.budgets import Balance, Budget
 from budgetd.core.money import AmountError, pico_from_usd, usd_text
 from budgetd.core.policy import KeyPolicy
+from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault, StoreFault
 from budgetd.ledger import desk, keyring
 from budgetd.ledger.store import Ledger
 from budgetd.proxy.answers import problem
 from budgetd.proxy.gateway import Gateway
-from budgetd.proxy.intake import check_origin
+from budgetd.proxy.intake import check_head
 from budgetd.proxy.notices import iso
 from budgetd.runtime import TimeKeeper
 from budgetd.status import pictures
 
+log = structlog.get_logger("budgetd.control")
+
 MOST_BYTES = 64 * 1024
 NOTE_LENGTH = 500
+LONGEST_LIFE = 100 * 366 * 86_400  # of a token, in seconds
 
 Action = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -38,7 +44,7 @@ Action = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 @dataclass(frozen=True, slots=True)
 class Levers:
     """What the daemon lets the owner do to it. `reload` returns what changed, in words; it raises
-    ValueError for a bad file.
+    ConfigError or ValueError for a bad file.
     """
 
     token: str
@@ -56,22 +62,33 @@ class Control:
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, all POST with a JSON object."""
+        actions: tuple[tuple[str, Action, set[str]], ...] = (
+            ("topup", self.topup, {"key", "usd", "budget", "note"}),
+            ("stop", self.stop, {"key", "all", "lift", "now", "note"}),
+            ("adjust", self.adjust, {"call", "usd", "note"}),
+            ("keys/issue", self.issue, {"key", "expires_in_s"}),
+            ("keys/revoke", self.revoke, {"key", "hint"}),
+            ("reload", self.reload, set()),
+            ("audit", self.audit, set()),
+        )
         return [
-            web.post("/control/topup", self._guard(self.topup)),
-            web.post("/control/stop", self._guard(self.stop)),
-            web.post("/control/adjust", self._guard(self.adjust)),
-            web.post("/control/keys/issue", self._guard(self.issue)),
-            web.post("/control/keys/revoke", self._guard(self.revoke)),
-            web.post("/control/reload", self._guard(self.reload)),
-            web.post("/control/audit", self._guard(self.audit)),
+            web.post(f"/control/{verb}", self._guard(action, names))
+            for verb, action, names in actions
         ]
 
-    def _guard(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _guard(
+        self, action: Action, names: set[str]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """An argument that is not understood is refused: left out it might mean "all of them"."""
+
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                check_origin(request, self._gateway.setup.hosts)
+                check_head(request, self._gateway.setup.hosts)
                 self._authorise(request)
-                return web.json_response(await action(await _arguments(request)))
+                arguments = await _arguments(request, names)
+                done = await action(arguments)
+                log.info("by the owner", did=request.path, key=arguments.get("key"))
+                return web.json_response(done, headers={"cache-control": "no-store"})
             except CallerFault as fault:
                 return problem(fault.status, fault.code, fault.message)
             except StoreFault as fault:
@@ -113,13 +130,14 @@ class Control:
         """{key | all: true, lift?, now?, note?}: refuse new calls; with `now` end the running
         streams too.
         """
-        subject = desk.ALL if arguments.get("all") is True else f"key:{self._key(arguments)[0]}"
-        if arguments.get("lift") is True:
+        everybody, now = _flag(arguments, "all"), _flag(arguments, "now")
+        subject = desk.ALL if everybody else f"key:{self._key(arguments)[0]}"
+        if _flag(arguments, "lift"):
             lifted: bool = await self._ledger.writer.submit(partial(desk.lift, subject=subject))
             return {"subject": subject, "lifted": lifted}
         work = partial(desk.stop, subject=subject, note=_note(arguments), now=self._time.now())
         await self._ledger.writer.submit(work)
-        ended = self._gateway.end_flows(subject) if arguments.get("now") is True else 0
+        ended = self._gateway.end_flows(subject) if now else 0
         return {"subject": subject, "stopped": True, "streams_ended": ended}
 
     async def adjust(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -150,8 +168,7 @@ class Control:
                 f"key {name} passes its agents' own credentials through: set custody: issued",
             )
         now = self._time.now()
-        lasts = arguments.get("expires_in_s")
-        expires = now + int(lasts) * 1000 if isinstance(lasts, int) and lasts > 0 else None
+        expires = _expiry(arguments.get("expires_in_s"), now)
         text, token = await self._ledger.change_tokens(
             partial(keyring.issue, key=name, now=now, expires=expires)
         )
@@ -163,7 +180,12 @@ class Control:
         if not isinstance(name, str):
             raise CallerFault(400, "bad_key", "`key` is the name of a key")
         hint = arguments.get("hint")
-        hint = hint.rstrip(".")[: keyring.HINT_LENGTH] if isinstance(hint, str) else None
+        if hint is not None:
+            if not isinstance(hint, str) or len(hint) < keyring.HINT_LENGTH:
+                raise CallerFault(
+                    400, "bad_hint", f"`hint` is a token's first {keyring.HINT_LENGTH} characters"
+                )
+            hint = hint[: keyring.HINT_LENGTH]
         work = partial(keyring.revoke, key=name, now=self._time.now(), hint=hint)
         return {"key": name, "revoked": await self._ledger.change_tokens(work)}
 
@@ -171,12 +193,12 @@ class Control:
         """Read the configuration again. A bad one changes nothing and is told."""
         try:
             return {"changes": await self._levers.reload()}
-        except ValueError as error:
+        except (ConfigError, ValueError) as error:
             raise CallerFault(422, "bad_configuration", str(error)) from error
 
     async def audit(self, _: dict[str, Any]) -> dict[str, Any]:
         """Recompute every window from its rows. Reads the whole ledger."""
-        return {"differences": await self._ledger.writer.submit(desk.audit)}
+        return {"differences": await self._ledger.audit()}
 
     def _key(self, arguments: dict[str, Any]) -> tuple[str, KeyPolicy]:
         name = arguments.get("key")
@@ -200,7 +222,7 @@ class Control:
         return found
 
 
-async def _arguments(request: web.Request) -> dict[str, Any]:
+async def _arguments(request: web.Request, names: set[str]) -> dict[str, Any]:
     if (request.content_length or 0) > MOST_BYTES:
         raise CallerFault(413, "too_large", "that is more than any of these routes takes")
     try:
@@ -209,7 +231,26 @@ async def _arguments(request: web.Request) -> dict[str, Any]:
         raise CallerFault(400, "invalid_json", "the body is not a JSON object") from error
     if not isinstance(value, dict):
         raise CallerFault(400, "invalid_json", "the body is not a JSON object")
+    if odd := sorted(set(value) - names):
+        raise CallerFault(400, "unknown_argument", f"{odd[0][:40]!r} is no argument of this route")
     return value
+
+
+def _flag(arguments: dict[str, Any], name: str) -> bool:
+    value = arguments.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise CallerFault(400, "bad_flag", f"`{name}` is true or false")
+
+
+def _expiry(lasts: object, now: Instant) -> Instant | None:
+    if lasts is None:
+        return None
+    if not isinstance(lasts, int) or isinstance(lasts, bool) or not 0 < lasts <= LONGEST_LIFE:
+        raise CallerFault(
+            400, "bad_expiry", f"`expires_in_s` is a number of seconds, at most {LONGEST_LIFE}"
+        )
+    return now + lasts * 1000
 
 
 def _amount(arguments: dict[str, Any], name: str) -> int:

@@ -51,6 +51,26 @@ def key(name: str, policy: KeyPolicy, balances: list[Balance], stops: list[Stop]
     }
 
 
+def pattern(policy: KeyPolicy) -> dict[str, Any]:
+    """A key pattern and the budgets that each name under it gets."""
+    return {
+        "name": policy.name,
+        "custody": policy.custody,
+        "provider": policy.provider,
+        "observe": policy.observe,
+        "budgets": [
+            {
+                "name": budget.name,
+                "window": describe(budget.window),
+                "limit_usd": usd_text(budget.limit),
+                "counts": budget.counts,
+                "observe": budget.observe,
+            }
+            for budget in policy.budgets
+        ],
+    }
+
+
 def token(found: Token) -> dict[str, Any]:
     """An issued token, by its hint."""
     return {

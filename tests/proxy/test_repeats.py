@@ -1,0 +1,45 @@
+"""Retries are known by their bytes, for a while."""
+
+from __future__ import annotations
+
+from budgetd.proxy.repeats import MEMORY_MS, MOST, Repeats
+
+
+def test_a_failed_call_is_known_when_it_comes_again() -> None:
+    repeats = Repeats()
+    mark = repeats.mark("team", b"body")
+    assert repeats.previous(mark, {}, 0) is None
+    repeats.note(mark, "c1", 0, well=False)
+    assert repeats.previous(mark, {}, 0) == "c1"
+    assert repeats.previous(repeats.mark("team", b"body"), {}, MEMORY_MS) == "c1"
+    assert repeats.previous(repeats.mark("team", b"bodY"), {}, 0) is None
+    assert repeats.previous(repeats.mark("other", b"body"), {}, 0) is None
+    assert repeats.previous(mark, {}, MEMORY_MS + 1) is None
+
+
+def test_after_a_good_end_the_same_words_are_a_new_call() -> None:
+    repeats = Repeats()
+    mark = repeats.mark("team", b"body")
+    repeats.note(mark, "c1", 0, well=False)
+    repeats.note(mark, "c2", 1, well=True)
+    assert repeats.previous(mark, {}, 2) is None
+
+
+def test_a_client_that_counts_is_believed() -> None:
+    repeats = Repeats()
+    mark = repeats.mark("team", b"body")
+    assert repeats.previous(mark, {"x-stainless-retry-count": "1"}, 0) == "unknown"
+    assert repeats.previous(mark, {"x-stainless-retry-count": "0"}, 0) is None
+    assert repeats.previous(mark, {"x-stainless-retry-count": ""}, 0) is None
+
+
+def test_the_oldest_are_forgotten_and_the_words_are_never_kept() -> None:
+    repeats = Repeats()
+    for number in range(MOST + 5):
+        repeats.note(repeats.mark("team", b"%d" % number), str(number), 0, well=False)
+    assert len(repeats._failed) == MOST
+    assert repeats.previous(repeats.mark("team", b"4"), {}, 0) is None
+    assert repeats.previous(repeats.mark("team", b"5"), {}, 0) == "5"
+    mark = repeats.mark("team", b"secret words")
+    assert mark[0] == "team"
+    assert isinstance(mark[1], int)
