@@ -1,5 +1,7 @@
 """`python -m budgetd`: the same as the `budgetd` command."""
 
+import sys
+
 from budgetd.cli.app import main
 
-main()
+sys.exit(main())

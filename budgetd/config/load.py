@@ -20,13 +20,13 @@ from budgetd.config.checks import check
 from budgetd.config.document import MAX_BYTES, Document, parse
 from budgetd.config.locator import Locator
 from budgetd.config.overrides import read_overrides
+from budgetd.config.places import find, state_directory
 from budgetd.config.problems import ConfigError, Problem
 from budgetd.config.secrets import Secrets, gather
 from budgetd.config.settings import Settings
 from budgetd.config.validate import validated
 from budgetd.core.policy import Rules
 
-SYSTEM_FILE = Path("/etc/budgetd/config.yaml")
 ADDRESS = {
     "preset",
     "base_url",
@@ -67,7 +67,7 @@ class Loaded:
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path`, or the one found by `find`, or none. Raises ConfigError."""
+    """Read the file at `path`, or the one found by `places.find`, or none. Raises ConfigError."""
     path = path or find(environ)
     document: Document | None = None
     digest = ""
@@ -94,17 +94,6 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         base = Path.cwd()  # where the one who set it stands
     settings = _completed(settings, environ, base)
     return Loaded(settings, secrets, path, tuple(found), digest, locator)
-
-
-def find(environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: $BUDGETD_CONFIG, else the user's, else the machine's, else none."""
-    named = environ.get("BUDGETD_CONFIG")
-    if named:
-        return Path(named)
-    for candidate in (_xdg(environ, "XDG_CONFIG_HOME", ".config") / "config.yaml", SYSTEM_FILE):
-        if candidate.is_file():
-            return candidate
-    return None
 
 
 def digest_of(content: bytes) -> str:
@@ -143,20 +132,9 @@ def _content(path: Path) -> bytes:
         raise ConfigError([Problem("", None, f"cannot be read: {why}", "", str(path))]) from None
 
 
-def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    base = environ.get(variable, "")
-    if base.startswith("/"):  # XDG: relative ones are to be ignored
-        return Path(base) / "budgetd"
-    return Path(environ.get("HOME") or Path.home()) / below_home / "budgetd"
-
-
 def _completed(settings: Settings, environ: Mapping[str, str], base: Path) -> Settings:
     """With the defaults that come from the machine."""
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if settings.state:
-        state = base / settings.state
-    else:
-        state = Path(given) if given else _xdg(environ, "XDG_STATE_HOME", ".local/state")
+    state = base / settings.state if settings.state else state_directory(environ)
     return settings.model_copy(
         update={
             "state": state.absolute(),

@@ -74,9 +74,10 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least important level that is written."
     )
-    format: Literal["text", "json"] = Field(
-        default="text",
-        description="text: a line for people. json: one object per line, for machines.",
+    format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description="text: a line for people. json: one object per line, for machines. auto: text "
+        "on a terminal, else json.",
     )
 
 

@@ -6,7 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from budgetd.config.models import ModelLimits, ModelTable
+from budgetd.config.models import ModelTable
+from budgetd.core.tariff import ModelLimits
 
 TABLE = ModelTable.load()
 

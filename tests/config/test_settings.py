@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budgetd.config.document import parse
-from budgetd.config.load import find, load, system_zone
+from budgetd.config.load import load, system_zone
 from budgetd.config.overrides import read_overrides
+from budgetd.config.places import find
 from budgetd.config.problems import ConfigError, looks_secret, shown
 from budgetd.config.providers import Prices
 from budgetd.config.settings import Settings
@@ -207,7 +208,7 @@ def test_keys_of_the_file_never_reach_the_constructor(tmp_path):
 
 def test_which_file_is_read(tmp_path, monkeypatch):
     home, machine = tmp_path / "home", tmp_path / "etc.yaml"
-    monkeypatch.setattr("budgetd.config.load.SYSTEM_FILE", machine)
+    monkeypatch.setattr("budgetd.config.places.SYSTEM_FILE", machine)
     environ = {"HOME": str(home)}
     assert find(environ) is None
     assert load(None, environ).path is None

@@ -1,0 +1,180 @@
+"""The commands that talk to a running daemon, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.town import SECRET, command, town
+
+CONFIG = """
+keys:
+  research: [2.00 per 5h, 40.00 per week]
+  tiny: 0.0001 per 5h
+  a-key-with-a-very-long-name-that-nobody-would-choose: 123456.00 per month
+  agent-*: 1.00 per 5h
+  watched: {budgets: 1 total, observe: true}
+"""
+ISSUED = """
+keys:
+  bot: {custody: issued, budgets: 3.00 per day}
+"""
+
+
+async def test_status_shows_where_the_money_stands(tmp_path: Path) -> None:
+    async with town(tmp_path, CONFIG) as it:
+        for label in ("/k/research", "/k/agent-7", "/k/agent-7", ""):
+            assert (await it.chat(label))[0] == 200
+        assert (await it.chat("/k/tiny"))[0] == 429
+        await it.good("stop", "tiny", "--note", "a loop")
+
+        text = await it.good("status")
+        rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+        assert "$2.00" in rows["research"]
+        assert "░" in rows["research"]
+        assert "■ tiny" in text
+        assert "a-key-with-a-very-l" in text
+        assert "agent-7" in rows
+        assert "4 calls" in rows["Last"]
+        assert "key tiny is stopped" in text
+        assert "(a loop)" in text
+        assert "spent, budget 5h: $0.00 of $0.0001" in text  # the refusal, with its figures
+
+        page = json.loads(await it.good("status", "--json"))
+        spent = page["last_24h"]["real"]["spent_usd"]
+        assert int(it.sim.bill.total_pico) == round(float(spent) * 1e12)
+
+        detail = await it.good("status", "research")
+        assert "openai/gpt-4o" in detail
+        call = json.loads(await it.good("status", "research", "--json"))["calls"][0]
+        assert call["call"] in detail
+        unknown = await it.run("status", "nobody")
+        assert unknown.code == 1
+        assert "no key named 'nobody'" in unknown.err
+        for said in (text, detail):
+            assert SECRET not in said
+
+
+async def test_an_estimate_and_a_config_error_are_shown(tmp_path: Path) -> None:
+    async with town(tmp_path, CONFIG) as it:
+        await it.chat(model="gpt-4o-strange")
+        it.config.write_text("listen: nonsense\nkeyz: 1\n")
+        said = await it.run("reload")
+        assert said.code == 1
+        assert "config.yaml:1" in said.err
+        text = await it.good("status")
+        assert "the one before is in force" in text
+        assert "config.yaml:2: keyz: unknown setting" in "".join(text.splitlines())
+
+
+async def test_the_owner_changes_things(tmp_path: Path) -> None:
+    async with town(tmp_path, CONFIG) as it:
+        text = await it.good("topup", "research", "$1.50", "--note", "once more")
+        assert "the limit is $3.50" in text
+        assert "the limit is $41.50" in text
+        text = await it.good("topup", "research", "1", "--budget", "week")
+        assert "5h" not in text
+        assert "$42.50" in text
+        for amount in ("0", "-1", "much"):
+            said = await it.run("topup", "research", amount)
+            assert said.code == 2, said
+        assert (await it.run("topup", "nobody", "1")).code == 1
+
+        await it.good("stop", "--all")
+        status, answer = await it.chat()
+        assert status == 429
+        assert "stopped" in answer["error"]["message"]
+        await it.good("stop", "--all", "--lift")
+        assert (await it.run("stop", "--all", "--lift")).code == 1
+        assert (await it.run("stop")).code == 2
+        assert (await it.run("stop", "research", "--all")).code == 2
+
+        assert (await it.chat("/k/research"))[0] == 200
+        call = json.loads(await it.good("status", "research", "--json"))["calls"][0]["call"]
+        changed = json.loads(await it.good("adjust", call, "0.25", "--json"))
+        assert float(changed["after_usd"]) == pytest.approx(float(changed["before_usd"]) + 0.25)
+        assert "now" in await it.good("adjust", call, "-0.20", "--note", "refunded")
+        assert (await it.run("adjust", "nosuch", "1")).code == 1
+
+        assert "nothing has changed" in await it.good("reload")
+
+
+async def test_tokens(tmp_path: Path) -> None:
+    env = {"PROVIDER_KEY": "sk-proj-provider"}
+    credential = "openai: {credential: {env: PROVIDER_KEY}, "
+    async with town(tmp_path, ISSUED, env, ("openai: {", credential)) as it:
+        token = json.loads(await it.good("keys", "issue", "bot", "--json"))["token"]
+        shown = await it.good("keys", "issue", "bot", "--expires", "30d")
+        assert f"OPENAI_BASE_URL={it.daemon.url}/v1" in shown
+        assert (await it.chat(credential=token))[0] == 200
+        sent = it.sim.requests[-1].header("authorization")
+        assert sent == "Bearer sk-proj-provider"
+
+        page = await it.good("status", "bot")
+        assert token[:8] in page
+        assert token not in page
+        assert "bot" in await it.good("keys", "list")
+
+        assert "1 token" in await it.good("keys", "revoke", "bot", "--token", token[:8])
+        assert (await it.chat(credential=token))[0] == 401
+        assert "1 token" in await it.good("keys", "revoke", "bot")
+        assert (await it.run("keys", "revoke", "bot")).code == 1
+        assert (await it.run("keys", "issue", "default")).code == 1
+        said = await it.run("keys", "issue", "bot", "--expires", "soon")
+        assert said.code == 2
+        assert all(token not in line for line in it.daemon.errors)
+
+
+async def test_patterns_are_listed(tmp_path: Path) -> None:
+    async with town(tmp_path, CONFIG) as it:
+        text = await it.good("keys", "list")
+        assert "agent-*" in text
+        assert "$1.00 per 5h" in text
+        assert "observed" in text
+
+
+async def test_no_daemon_is_told_in_a_line(tmp_path: Path, unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    for arguments in (["status"], ["keys", "list"], ["topup", "a", "1"], ["reload"]):
+        said = await command(*arguments, "--url", url)
+        assert said.code == 3, said
+        assert f"no budgetd is running at {url}" in said.err
+        assert "budgetd run" in said.err
+    config = tmp_path / "c.yaml"
+    config.write_text(f"listen: 127.0.0.1:{unused_tcp_port}\n")
+    said = await command("status", env={"BUDGETD_CONFIG": str(config)})
+    assert said.code == 3
+    assert url in said.err
+
+
+async def test_something_else_that_answers_is_not_believed(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        said = await command("status", "--url", it.sim.url)
+        assert said.code == 1
+        assert "is not budgetd" in said.err
+        said = await command("status", "--url", "ftp://x")
+        assert said.code == 2
+
+
+async def test_the_admin_token_must_be_readable(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        (it.state / "admin.token").write_text("bga_wrong")
+        said = await it.run("topup", "default", "1")
+        assert said.code == 1
+        assert "admin token" in said.err
+        assert "bga_wrong" not in said.err
+        (it.state / "admin.token").unlink()
+        said = await it.run("topup", "default", "1")
+        assert said.code == 1
+        assert "No such file" in said.err
+
+
+async def test_help_fits_eighty_columns() -> None:
+    for arguments in ([], ["keys"], ["prices", "set"], ["status"], ["doctor"], ["stop"]):
+        said = await command(*arguments, "--help")
+        assert said.code == 0
+        assert said.widest <= 80
+    assert (await command("--version")).out.startswith("budgetd 0.")
+    assert (await command("nosuch")).code == 2

@@ -1,0 +1,110 @@
+"""`budgetd doctor`: healthy and ill."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from budgetd.cli.doctor import Patient
+from budgetd.cli.reach import providers
+from tests.cli.town import command, town
+
+
+def graded(text: str) -> dict[str, list[dict[str, Any]]]:
+    """Findings by check."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in json.loads(text)["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+async def test_a_healthy_house(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        assert (await it.chat())[0] == 200
+        it.env |= {
+            "ANTHROPIC_BASE_URL": it.daemon.url,
+            "OPENAI_BASE_URL": f"{it.daemon.url.replace('127.0.0.1', 'localhost')}/k/me/v1",
+        }
+        text = await it.good("doctor")
+        assert "fail" not in text.replace("failed", "")
+        assert it.sim.url in " ".join(text.split())  # its providers were reached
+        assert "every window equals" in " ".join(text.split())
+        found = graded(await it.good("doctor", "--offline", "--json"))
+        assert {grade["grade"] for checks in found.values() for grade in checks} == {"ok"}
+        assert "openai" not in found
+
+
+async def test_a_bypass_is_seen(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        it.env |= {
+            "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+            "OPENAI_BASE_URL": it.daemon.url,
+        }
+        said = await it.run("doctor", "--offline", "--json")
+        shell = graded(said.out)["this shell"]
+        assert [finding["grade"] for finding in shell] == ["warn", "fail"]  # elsewhere; without /v1
+        assert said.code == 1
+
+
+async def test_without_a_daemon_the_ledger_is_looked_at(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        assert (await it.chat())[0] == 200
+        env, state = {"BUDGETD_CONFIG": str(it.config)}, it.state
+        it.config.write_text(it.config.read_text().replace("127.0.0.1:0", "127.0.0.1:1"))
+    said = await command("doctor", "--offline", "--json", env=env)
+    found = graded(said.out)
+    assert said.code == 0
+    assert found["daemon"][0]["grade"] == "warn"
+    assert [finding["grade"] for finding in found["ledger"]] == ["ok", "ok"]
+
+    with sqlite3.connect(state / "ledger.db") as db:
+        db.execute("UPDATE window SET settled = settled + 1")
+    found = graded((await command("doctor", "--offline", "--json", env=env)).out)
+    assert found["ledger"][-1]["grade"] == "fail"
+    assert "settled" in found["ledger"][-1]["finding"]
+
+    (state / "ledger.db").write_bytes(b"no database at all" * 300)
+    said = await command("doctor", "--offline", env=env)
+    assert said.code == 1
+    assert said.widest <= 80
+    assert "not a database" in said.out
+
+
+async def test_open_doors_and_bad_files_are_seen(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "admin.token").write_text("x")
+    (state / "admin.token").chmod(0o644)
+    said = await command("doctor", "--offline", "--json", "--state", str(state))
+    assert graded(said.out)["state"][0]["grade"] == "warn"
+    assert "admin.token" in graded(said.out)["state"][0]["finding"]
+
+    config = tmp_path / "config.yaml"
+    config.write_text("listen: nowhere\n")
+    said = await command("doctor", "--offline", "--json", "--config", str(config))
+    assert said.code == 1
+    assert f"{config}:1" in graded(said.out)["config"][0]["finding"]
+
+
+async def test_somebody_else_at_the_address(tmp_path: Path) -> None:
+    async with town(tmp_path) as it:
+        said = await command("doctor", "--offline", "--json", "--url", it.sim.url)
+        assert said.code == 1
+        assert "is not budgetd" in graded(said.out)["daemon"][0]["finding"]
+
+
+def test_a_provider_that_cannot_be_reached(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        config = tmp_path / "config.yaml"
+        url = f"http://127.0.0.1:{port}"
+        config.write_text(
+            f"providers: {{openai: {{base_url: {url}}}, anthropic: {{base_url: {url}}}}}"
+        )
+        found = list(providers(Patient(config=config, environ={"NO_PROXY": "127.0.0.1"})))
+    assert {finding.grade for finding in found} == {"warn"}
+    assert {finding.what for finding in found} == {"openai", "anthropic"}
