@@ -19,10 +19,11 @@ import structlog
 from aiohttp import web
 
 from budgetd.config import changes
-from budgetd.config.build import price_overrides
+from budgetd.config.build import catalogues, price_overrides
 from budgetd.config.catalogue import compile_prices
 from budgetd.config.load import Loaded, load
 from budgetd.config.models import ModelTable
+from budgetd.config.places import ADMIN_TOKEN
 from budgetd.config.pricelist import PriceListError
 from budgetd.config.problems import ConfigError
 from budgetd.config.secrets import LocalSecret
@@ -54,7 +55,6 @@ from budgetd.status.control import Control, Levers
 
 log = structlog.get_logger("budgetd.daemon")
 
-ADMIN_TOKEN = "admin.token"  # noqa: S105  a file's name
 TICK_SECONDS = 30.0
 BAD_FILE = (ConfigError, PriceListError)
 SHUTDOWN_SECONDS = 2.0  # for requests that are no calls (a slow upload, a status page) at the end
@@ -188,8 +188,8 @@ class Daemon:
         computed here.
         """
         rules = loaded.rules(fingerprint=self._secret.fingerprint, generation=generation)
-        catalogues = {name: provider.catalogue for name, provider in rules.providers.items()}
-        book = compile_prices(catalogues, price_overrides(loaded.settings), now)
+        settings = loaded.settings
+        book = compile_prices(catalogues(settings), price_overrides(settings), now)
         tariff = Tariff(book, self._models.limits)
         return Setup(
             rules,

@@ -25,6 +25,7 @@ from budgetd.cli.pricebook import OLD_DAYS, age_days, compiled
 from budgetd.config.load import Loaded, load
 from budgetd.config.problems import ConfigError
 from budgetd.ledger import desk
+from budgetd.ledger.reads import read_only
 from budgetd.ledger.schema import MIGRATIONS
 from budgetd.ledger.store import LEDGER
 from budgetd.runtime import SystemClock
@@ -146,7 +147,7 @@ def ledger(patient: Patient) -> Iterator[Finding]:
         yield Finding("ok", "ledger", "none yet")
         return
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
+        with closing(sqlite3.connect(read_only(path), uri=True, timeout=5)) as db:
             yield from _integrity(db, path)
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             if version > len(MIGRATIONS):

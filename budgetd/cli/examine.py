@@ -10,7 +10,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from budgetd.cli import paper
-from budgetd.cli.fault import CommandFault
+from budgetd.cli.fault import CommandFault, bad_configuration
 from budgetd.cli.pricebook import compiled
 from budgetd.config.load import Loaded, load
 from budgetd.config.places import find
@@ -87,8 +87,7 @@ def show(path: Path | None, environ: Mapping[str, str], *, as_json: bool) -> Non
     try:
         loaded = load(path, environ)
     except ConfigError as error:
-        head, *lines = str(error).splitlines()
-        raise CommandFault(head, *(line[2:] for line in lines)) from None
+        raise bad_configuration(error) from None
     data = loaded.settings.model_dump(mode="json", exclude_none=True)
     if as_json:
         paper.print_json(data)

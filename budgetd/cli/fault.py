@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from budgetd.config.problems import ConfigError
+
 PROBLEM = 1
 MISUSE = 2
 NOT_RUNNING = 3
@@ -18,3 +23,9 @@ class CommandFault(Exception):
         self.message = message
         self.advice = advice
         self.code = code
+
+
+def bad_configuration(error: ConfigError) -> CommandFault:
+    """Every problem of a configuration, each on a line with its place."""
+    head, *lines = str(error).splitlines()
+    return CommandFault(head, *(line[2:] for line in lines))

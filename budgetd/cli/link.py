@@ -11,15 +11,14 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from budgetd.cli.fault import MISUSE, NOT_RUNNING, CommandFault
-from budgetd.config.places import find
+from budgetd.config.places import ADMIN_TOKEN, find
+from budgetd.core.hosts import is_loopback
 
-TOKEN_FILE = "admin.token"  # noqa: S105  a file's name
 LISTEN = "127.0.0.1:4141"
 PATIENCE = 15.0  # seconds for an answer from the same machine
 JSON = dict[str, Any]
@@ -109,11 +108,11 @@ class Link:
         """
         state = str(self.status().get("state", ""))
         host = urlsplit(self.url).hostname or ""
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise CommandFault(
                 f"{self.url} is another machine: changes are made on the daemon's own"
             )
-        path = Path(state) / TOKEN_FILE
+        path = Path(state) / ADMIN_TOKEN
         try:
             return path.read_text().strip()
         except PermissionError:
@@ -160,13 +159,6 @@ def _page(status: int, data: bytes, url: str) -> JSON:
 def _stranger(url: str) -> CommandFault:
     advice = "say where budgetd is: --url URL, or $BUDGETD_URL"
     return CommandFault(f"what answers at {url} is not budgetd", advice)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _why(error: OSError) -> str:

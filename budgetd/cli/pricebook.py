@@ -18,15 +18,13 @@ from typing import Any
 from rich.table import Table
 
 from budgetd.cli import paper
-from budgetd.cli.fault import CommandFault
+from budgetd.cli.fault import CommandFault, bad_configuration
 from budgetd.cli.paper import plain
-from budgetd.config.build import price_overrides
+from budgetd.config.build import catalogues, price_overrides
 from budgetd.config.catalogue import compile_prices
 from budgetd.config.load import Loaded, load
-from budgetd.config.presets import effective, provider_names
 from budgetd.config.pricelist import MILLION, PriceListError
 from budgetd.config.problems import ConfigError, did_you_mean
-from budgetd.config.providers import ProviderSettings
 from budgetd.core.money import usd_text
 from budgetd.core.pricebook import PriceBook, ProviderPrices, still_to_come
 from budgetd.core.prices import FEES, RateCard
@@ -69,13 +67,9 @@ class Shelf:
 
 def compiled(loaded: Loaded, at: int) -> PriceBook:
     """The price book of a configuration. Raises CommandFault for an operator's bad price."""
-    names = provider_names(loaded.settings.providers)
-    written = loaded.settings.providers
-    catalogues = {
-        name: effective(name, written.get(name) or ProviderSettings()).catalogue for name in names
-    }
+    settings = loaded.settings
     try:
-        return compile_prices(catalogues, price_overrides(loaded.settings), at)
+        return compile_prices(catalogues(settings), price_overrides(settings), at)
     except PriceListError as error:
         raise CommandFault(str(error)) from None
 
@@ -85,7 +79,7 @@ def show(config: Path | None, provider: str | None, model: str | None, *, as_jso
     try:
         loaded = load(config, os.environ)
     except ConfigError as error:
-        raise CommandFault(str(error)) from None
+        raise bad_configuration(error) from None
     at = SystemClock().wall()
     shelf = Shelf(compiled(loaded, at), at)
     book = shelf.book

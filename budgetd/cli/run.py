@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from budgetd.cli import banner, logs
-from budgetd.cli.fault import CommandFault
+from budgetd.cli.fault import CommandFault, bad_configuration
 from budgetd.cli.link import Link
 from budgetd.config.load import Loaded, load
 from budgetd.config.pricelist import PriceListError
@@ -46,8 +46,7 @@ def loaded_or_fault(config: Path | None, environ: Mapping[str, str]) -> Loaded:
     try:
         return load(config, environ)
     except ConfigError as error:
-        head, *lines = str(error).splitlines()
-        raise CommandFault(head, *(line[2:] for line in lines)) from None
+        raise bad_configuration(error) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -75,6 +75,15 @@ def build(
     )
 
 
+def catalogues(settings: Settings) -> dict[str, str | None]:
+    """Every provider's name in the price catalogue; None where only the owner's prices count."""
+    written = settings.providers
+    return {
+        name: effective(name, written.get(name, ProviderSettings())).catalogue
+        for name in provider_names(written)
+    }
+
+
 def price_overrides(settings: Settings) -> dict[str, dict[str, dict[str, Decimal | bool]]]:
     """The operator's prices: provider -> model -> bucket of `core.usage` (or per_request) ->
     dollars per million, or `free`.

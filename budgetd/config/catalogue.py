@@ -42,7 +42,7 @@ from budgetd.core.pricebook import (
     Season,
     still_to_come,
 )
-from budgetd.core.prices import FEES, RateCard, dearest
+from budgetd.core.prices import FEES, OPERATOR, RateCard, dearest
 from budgetd.core.usage import BUCKETS
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ _SURCHARGES: Mapping[str, Mapping[str, Fraction]] = MappingProxyType(
 )
 _SEARCH = 10**10  # $10 for a thousand, the commonest price
 
-OPERATOR = "config"
 _UNLISTED: Mapping[str, tuple[Lists, ...]] = MappingProxyType({STANDARD: (Lists(0, ((0, {}),)),)})
 
 

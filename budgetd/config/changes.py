@@ -39,11 +39,6 @@ def changes(old: Settings, new: Settings) -> list[str]:
     return lines
 
 
-def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The settings that changed but only take effect after a restart."""
-    return [name for name in NEEDS_RESTART if getattr(old, name) != getattr(new, name)]
-
-
 def _items(settings: Settings) -> dict[Path, str]:
     """What comes and goes as a whole, each with a few words about it: providers, keys, budgets."""
     items: dict[Path, str] = {("providers", name): "" for name in settings.providers}

@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 from budgetd.config.keys import BudgetSettings, KeySettings
 from budgetd.config.presets import effective, provider_names
 from budgetd.config.problems import Finding, Path, did_you_mean, shown
-from budgetd.config.provider_checks import check_providers, is_loopback, one_source
+from budgetd.config.provider_checks import check_providers, one_source
 from budgetd.config.providers import ProviderSettings
 from budgetd.config.quantities import duration
 from budgetd.config.settings import Settings
+from budgetd.core.hosts import is_loopback
 from budgetd.core.policy import KeyPolicy
 
 DEFAULT_KEY = "default"

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from budgetd.config.problems import CREDENTIAL_START, looks_secret
+from budgetd.config.problems import CREDENTIAL_START, did_you_mean, looks_secret
 from budgetd.config.providers import SecretSource, Section
 from budgetd.config.quantities import (
     WEEKDAYS,
@@ -37,12 +37,15 @@ from budgetd.config.quantities import (
 )
 from budgetd.core.budgets import Money
 from budgetd.core.policy import Custody
+from budgetd.wire.identity import FAMILIES
 
 PERIODS = ("day", "week", "month", "total")
 SHORT = re.compile(r"(?P<limit>\$?[0-9.]+)(?: per | ?/ ?| (?=total$))(?P<every>\S+)")
-SHORT_EXAMPLES = ["2.00 per 5h", "$10 / week", "50 total"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,127}")
+
+# How an owner may write a family: claude_code or claude-code.
+CLIENTS = {spelling: name for name in FAMILIES for spelling in (name, name.replace("_", "-"))}
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
@@ -87,7 +90,17 @@ def _account(value: str) -> str:
     return value
 
 
+def _client(value: str) -> str:
+    if value not in CLIENTS:
+        hint = did_you_mean(value, FAMILIES)
+        raise PydanticCustomError("client", "must be a kind of agent", {"hint": hint})
+    return CLIENTS[value]
+
+
 Word = Annotated[str, AfterValidator(_word)]
+Client = Annotated[
+    str, AfterValidator(_client), WithJsonSchema({"type": "string", "enum": sorted(CLIENTS)})
+]
 EVERY_SCHEMA = WithJsonSchema(
     {
         "anyOf": [
@@ -182,9 +195,10 @@ class _Spender(Section):
     provider: Word | None = Field(
         default=None, description="The provider that all its calls go to."
     )
-    client: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_./-]*$", max_length=64)] | None = Field(
+    client: Client | None = Field(
         default=None,
-        description="The family of the agent, where detection by its headers is wrong.",
+        description="The kind of agent, where detection by its headers is wrong: it decides in "
+        "which form a call is refused.",
     )
     label: Word | None = Field(
         default=None,

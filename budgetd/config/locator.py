@@ -1,4 +1,4 @@
-"""Places: which line of the file, or which environment variable, a finding is about."""
+"""Locator: which line of the file, or which environment variable, a finding is about."""
 
 from __future__ import annotations
 

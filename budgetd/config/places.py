@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SYSTEM_FILE = Path("/etc/budgetd/config.yaml")
+ADMIN_TOKEN = "admin.token"  # noqa: S105  a file's name, in the state directory
 
 
 def find(environ: Mapping[str, str]) -> Path | None:

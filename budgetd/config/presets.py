@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from budgetd.config.providers import ProviderSettings
-from budgetd.core.policy import Dialect, UnknownPrice
+from budgetd.core.policy import DialectName, UnknownPrice
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
     """What is known of a provider. Fields as in `core.policy.Provider`."""
 
-    base_urls: Mapping[Dialect, str]
+    base_urls: Mapping[DialectName, str]
     catalogue: str | None
     credential_prefixes: tuple[str, ...] = ()
     plan_prefixes: tuple[str, ...] = ()
@@ -32,11 +32,11 @@ class Preset:
     bills_aborted: bool = False  # by OpenRouter's undated list of upstreams
 
 
-def _chat(url: str) -> Mapping[Dialect, str]:
+def _chat(url: str) -> Mapping[DialectName, str]:
     return {"openai_chat": url}
 
 
-def _both(chat: str, anthropic: str) -> Mapping[Dialect, str]:
+def _both(chat: str, anthropic: str) -> Mapping[DialectName, str]:
     return {"openai_chat": chat, "anthropic": anthropic}
 
 
@@ -135,10 +135,10 @@ def provider_names(providers: Mapping[str, ProviderSettings]) -> list[str]:
     return sorted({*providers, *PRESETS})
 
 
-def _base_urls(start: Preset, provider: ProviderSettings) -> Mapping[Dialect, str]:
+def _base_urls(start: Preset, provider: ProviderSettings) -> Mapping[DialectName, str]:
     """Its own addresses, else the preset's; only for the dialects it is to speak."""
     if provider.base_urls:
-        found: Mapping[Dialect, str] = provider.base_urls
+        found: Mapping[DialectName, str] = provider.base_urls
     elif provider.base_url:
         found = dict.fromkeys(provider.dialects or start.base_urls, provider.base_url)
     else:

@@ -3,7 +3,7 @@
 Owns `Problem` and `ConfigError`, the words that appear in them, and the one rule about secrets: a
 *value* from the configuration is never repeated, only names are, and a name that looks like a
 credential is hidden too. Every other module here reports by making a `Finding` with a path;
-`document.Locator` turns it into a `Problem` with a file and a line.
+`locator.Locator` turns it into a `Problem` with a file and a line.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ Pure like `checks`, of which this is the part that looks at one provider at a ti
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from budgetd.config.presets import PRESETS, effective, preset_of
 from budgetd.config.problems import Finding, Path, did_you_mean
 from budgetd.config.providers import Prices, ProviderSettings, SecretSource
+from budgetd.core.hosts import is_loopback
 
 
 def one_source(path: Path, source: SecretSource) -> Iterator[Finding]:
@@ -80,13 +80,3 @@ def _addresses(path: Path, name: str, provider: ProviderSettings) -> Iterator[Fi
             yield Finding(
                 where, "credentials travel unencrypted to this address", "use https", "warning"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

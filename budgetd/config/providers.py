@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from budgetd.config.problems import looks_secret
 from budgetd.config.quantities import Flag, Usd
-from budgetd.core.policy import Dialect, UnknownPrice
+from budgetd.core.policy import DialectName, UnknownPrice
 
 
 class Section(BaseModel):
@@ -164,12 +164,12 @@ class ProviderSettings(Section):
         "(/v1/...) follows; a version at the end (/v1, /v4) takes the place of that path's "
         "/v1.",
     )
-    base_urls: dict[Dialect, BaseUrl] | None = Field(
+    base_urls: dict[DialectName, BaseUrl] | None = Field(
         default=None,
         description="The same, where dialects live at different addresses.",
         min_length=1,
     )
-    dialects: list[Dialect] | None = Field(
+    dialects: list[DialectName] | None = Field(
         default=None,
         description="The wire protocols that it speaks. Needed with base_url where there is no "
         "preset.",

@@ -19,10 +19,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from budgetd.config.keys import Budgets, DefaultKeySettings, KeyName, KeySettings, Word
 from budgetd.config.providers import ProviderSettings, Section, without_empty
 from budgetd.config.quantities import Count, Duration, Flag, Size, Zone, at_least
-from budgetd.core.policy import Dialect, Estimation, Limits, Patience
+from budgetd.core.policy import DialectName, Estimation, Limits, Patience
 
 LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
-DEFAULT_DIALECTS: dict[Dialect, str] = {"openai_chat": "openai", "anthropic": "anthropic"}
+DEFAULT_DIALECTS: dict[DialectName, str] = {"openai_chat": "openai", "anthropic": "anthropic"}
 
 LIMITS, PATIENCE, ESTIMATION = Limits(), Patience(), Estimation()
 
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Which provider a model is at. The first pattern that matches counts.",
     )
-    defaults: dict[Dialect, Word] = Field(
+    defaults: dict[DialectName, Word] = Field(
         default_factory=lambda: dict(DEFAULT_DIALECTS),
         description="The provider of a dialect, where nothing else names one.",
     )

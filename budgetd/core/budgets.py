@@ -14,7 +14,7 @@ known here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal
 
 from budgetd.core.windows import Instant, Span, Window
 
@@ -148,16 +148,3 @@ def latest_reset(balances: tuple[Balance, ...]) -> Instant | None:
             return None
         latest = max(latest, balance.span.end)
     return latest
-
-
-def outcome_word(verdict: Verdict) -> str:
-    """The verdict in one word, for a log line or a counter."""
-    match verdict:
-        case Admit():
-            return "admitted"
-        case Busy():
-            return "busy"
-        case Refuse():
-            return "refused"
-        case _:
-            assert_never(verdict)

@@ -15,7 +15,7 @@ from typing import Literal
 from budgetd.core.budgets import Budget
 from budgetd.core.windows import Instant
 
-Dialect = Literal["openai_chat", "anthropic"]
+DialectName = Literal["openai_chat", "anthropic"]
 UnknownPrice = Literal["ceiling", "deny", "free"]
 Custody = Literal[
     "pass_through", "issued"
@@ -51,7 +51,7 @@ class Provider:
     """
 
     name: str
-    base_urls: Mapping[Dialect, str]
+    base_urls: Mapping[DialectName, str]
     catalogue: str | None = (
         None  # its name in the price catalogue; None: only the operator's prices
     )
@@ -153,7 +153,7 @@ class Rules:
     patterns: tuple[KeyPolicy, ...] = ()
     everything: tuple[Budget, ...] = ()  # budgets on all keys together
     routes: tuple[Route, ...] = ()
-    defaults: Mapping[Dialect, str] = field(default_factory=dict)  # dialect -> provider
+    defaults: Mapping[DialectName, str] = field(default_factory=dict)  # dialect -> provider
     unpriced_paths: tuple[str, ...] = ()
     limits: Limits = Limits()
     patience: Patience = Patience()

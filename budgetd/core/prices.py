@@ -22,6 +22,9 @@ from budgetd.core.usage import BUCKETS, Traits, Usage
 Rates = Mapping[str, int]  # bucket of Usage -> pico-dollars for one of it
 Writes = Literal["none", "5m", "1h"]  # the longest cache write that a request asks for
 
+OPERATOR = "config"  # the word that begins the source of a price that the owner set
+
+ANYWHERE = "anywhere"  # a place that no card lists: its dearest
 FEES = frozenset(
     {"web_searches"}
 )  # buckets that are not tokens: no geo multiplier, no part in the context
@@ -68,6 +71,11 @@ class RateCard:
     derived: tuple[
         str, ...
     ] = ()  # buckets whose rate follows from a stated rule, not from the source
+
+    @property
+    def by_owner(self) -> bool:
+        """Whether the owner set this price, in whole or in part: no list knows better."""
+        return self.source.partition(" ")[0] == OPERATOR
 
     def rates_for(self, total_input: int) -> Rates:
         """The rates that apply to a request of this many input tokens, cached ones included."""
@@ -230,4 +238,5 @@ def _worst(card: RateCard, input_bound: int, buckets: Iterable[str], traits: Tra
     # The real input may be smaller than its bound, and a low tier may be the dearer one in some bucket: take them all.
     reachable = [card.rates, *(tier.rates for tier in card.tiers if input_bound > tier.above)]
     rate = max(rates[bucket] for rates in reachable for bucket in buckets)
-    return ceil_ratio(rate, *geo_ratio(card, traits.geo))
+    # Where none is asked for, the account's own setting may say so: the dearest counts.
+    return ceil_ratio(rate, *geo_ratio(card, traits.geo or ANYWHERE))

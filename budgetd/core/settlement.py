@@ -80,26 +80,29 @@ def settlement(held: Held, seen: Seen, card: RateCard) -> Settlement:
         seen, reported = replace(seen, reported=None), None
     if reported is None or not seen.terminal or not _states_input(reported):
         return _without_usage(held, seen, card)
-    cost = _reported_cost(reported, card)
-    estimated = card.estimated and reported.cost is None
+    cost, estimated = _reported_cost(reported, card)
     cause = ABOVE_HOLD if cost > held.hold else None
     return Settlement(
         "settled", cost, estimated, card, reported.usage, reported.model, seen.status, cause
     )
 
 
-def _reported_cost(reported: Reported, card: RateCard) -> int:
-    """What the provider says it costs, else the price of what it says was used."""
-    if reported.cost is not None:
-        return reported.cost
-    return price(card, reported.usage, reported.traits)
+def _reported_cost(reported: Reported, card: RateCard) -> tuple[int, bool]:
+    """What the provider says it costs, else the price of what it says was used; and whether that is
+    an estimate. A stated nothing for a model that has a price is not believed: some gateways fill
+    the field with a zero.
+    """
+    if reported.cost:
+        return reported.cost, False
+    priced = price(card, reported.usage, reported.traits)
+    return priced, priced > 0 and (card.estimated or reported.cost is not None)
 
 
 def _credible(reported: Reported, card: RateCard) -> bool:
     """Whether a ledger row could hold the report."""
     usage = reported.usage
     counts = usage.total_input + usage.total_output + usage.web_searches
-    return counts <= MOST_HOLD and 0 <= _reported_cost(reported, card) <= MOST_HOLD
+    return counts <= MOST_HOLD and 0 <= _reported_cost(reported, card)[0] <= MOST_HOLD
 
 
 def _states_input(reported: Reported) -> bool:
@@ -122,7 +125,7 @@ def _without_usage(held: Held, seen: Seen, card: RateCard) -> Settlement:
     the output.
     """
     known, guess = seen.reported, held.estimate
-    floor = _reported_cost(known, card) if known else 0
+    floor = _reported_cost(known, card)[0] if known else 0
     lost_whole = not seen.streamed and not seen.terminal
     if guess.hidden_output or lost_whole or seen.blind:
         # Hidden reasoning leaves no trace to count, and a whole answer that got lost was generated whole.

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from budgetd.core.policy import Provider
-from budgetd.core.pricebook import PriceBook
-from budgetd.core.prices import RateCard
+from budgetd.core.pricebook import PriceBook, variants_of
+from budgetd.core.prices import RateCard, dearest
 from budgetd.core.usage import BUCKETS, Reported, Traits
 from budgetd.core.windows import Instant
 
@@ -29,6 +29,7 @@ class ModelLimits:
 
 
 NO_LIMITS = ModelLimits()
+STANDARD_TRAITS = Traits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +50,26 @@ class Tariff:
         known = self.book.bound(provider.name, model, traits, at)
         if known is None and provider.unknown_price == "free":
             return _free(provider.name, model)
+        plain = self.book.bound(provider.name, model, STANDARD_TRAITS, at)
+        if known is not None and plain is not None and variants_of(traits):
+            return dearest((known, plain))  # a cheaper tier is asked for, and may not be given
         return known or self._stand_in(provider, traits)
 
     def after(
         self, provider: Provider, asked: RateCard, reported: Reported | None, at: Instant
     ) -> RateCard:
         """The card that a settlement is priced at: the answering model's, else the one asked for.
-        `asked` is the hold's card.
+        `asked` is the hold's card. A price that the owner set comes before any listed one.
         """
         if reported is None:
             return asked
         traits = reported.traits
+        known = self.book.find(provider.name, asked.model, traits, at)
         if reported.model:
             named = self.book.find(provider.name, reported.model, traits, at)
-            if named is not None:
+            ours = known is not None and known.by_owner
+            if named is not None and (named.by_owner or not ours):
                 return named
-        known = self.book.find(provider.name, asked.model, traits, at)
         return known or self._stand_in(provider, traits) or asked
 
     def limits_of(self, provider: Provider, model: str) -> ModelLimits:

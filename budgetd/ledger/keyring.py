@@ -13,8 +13,8 @@ import sqlite3
 from dataclasses import dataclass
 
 from budgetd.core.windows import Instant
+from budgetd.wire.identity import TOKEN_PREFIX
 
-PREFIX = "bgd_"
 HINT_LENGTH = 8
 
 
@@ -43,7 +43,7 @@ def issue(
     db: sqlite3.Connection, key: str, now: Instant, expires: Instant | None
 ) -> tuple[str, Token]:
     """Make a token for a key. The text is returned this once and never stored."""
-    text = PREFIX + secrets.token_urlsafe(24)
+    text = TOKEN_PREFIX + secrets.token_urlsafe(24)
     token = Token(digest(text), key, text[:HINT_LENGTH], now, expires)
     db.execute(
         "INSERT INTO token (hash, key, hint, issued, expires) VALUES (?, ?, ?, ?, ?)",

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from budgetd.core.budgets import Budget, Money
-from budgetd.core.policy import Dialect as DialectName
-from budgetd.core.policy import KeyPolicy, Provider, Rules, Secret
+from budgetd.core.policy import DialectName, KeyPolicy, Provider, Rules, Secret
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault
 from budgetd.ledger.keyring import Keyring

@@ -65,16 +65,16 @@ class Carriage:
         self._gone = True
         if self._flow is not None:
             self._flow.leave()
-        elif self._waiting is not None:
-            self._waiting.reschedule(loop_time() + self._drain_seconds())
+        elif not self._stopping:
+            self._wait_for(self._drain_seconds())
 
     def stop(self) -> None:
         """End it as its protocol allows; what has no answer yet is given up."""
         self._stopping = True
         if self._flow is not None:
             self._flow.stop()
-        elif self._waiting is not None:
-            self._waiting.reschedule(loop_time() + CLOSING_GRACE)
+        else:
+            self._wait_for(CLOSING_GRACE)
 
     async def carry(self) -> web.StreamResponse:
         """Admit, send, relay, settle. Returns the answer, given or to be given."""
@@ -164,6 +164,11 @@ class Carriage:
         return await deliver(
             works, reply, self._request, self._flow, Dress(extra, keep_length=not hidden)
         )
+
+    def _wait_for(self, seconds: float) -> None:
+        """Give the provider's headers so long, unless nobody waits for them any more."""
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(loop_time() + seconds)
 
     def _tell(self, flow: Flow) -> None:
         """What happened while we waited for the provider's headers."""

@@ -9,7 +9,6 @@ being asked for.
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -20,6 +19,8 @@ from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves th
 
 import structlog
 from yarl import URL
+
+from budgetd.core.hosts import is_loopback
 
 log = structlog.get_logger("budgetd.upstream")
 
@@ -52,7 +53,7 @@ class Detours:
         if not self._found:
             return None
         host = url.host or ""
-        if _is_here(host) or proxy_bypass_environment(f"{host}:{url.port}", self._named):
+        if is_loopback(host) or proxy_bypass_environment(f"{host}:{url.port}", self._named):
             return None
         return self._found.get(url.scheme)
 
@@ -67,10 +68,3 @@ def _read(text: str) -> Detour | None:
         login = f"{unquote(url.raw_user)}:{unquote(url.raw_password or '')}"
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     return Detour(url.with_user(None).with_path("/"), headers)
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

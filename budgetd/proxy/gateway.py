@@ -21,7 +21,7 @@ from budgetd.proxy import answers
 from budgetd.proxy.callers import Claims
 from budgetd.proxy.carriage import Carriage, Load
 from budgetd.proxy.delivery import Dress, deliver, outward
-from budgetd.proxy.intake import Intake, check_head
+from budgetd.proxy.intake import Intake, Parcel, check_head
 from budgetd.proxy.order import Setup, Slip, take
 from budgetd.proxy.relay import Flow
 from budgetd.proxy.repeats import Mark, Repeats
@@ -147,8 +147,16 @@ class Gateway:
         """A request that costs nothing: passed on as it came."""
         limits, patience = setup.rules.limits, setup.rules.patience
         parcel = await self._intake.read_raw(request, limits, patience)
+        try:
+            return await self._passed_on(setup, request, labels, aim, parcel)
+        finally:
+            parcel.drop()
+
+    async def _passed_on(
+        self, setup: Setup, request: web.Request, labels: Labels, aim: Target, parcel: Parcel
+    ) -> web.StreamResponse:
+        limits, patience = setup.rules.limits, setup.rules.patience
         data = parcel.data
-        parcel.drop()
         caller = setup.callers.resolve(
             _claims(request, labels, aim, _model(aim, request, data, limits.body_bytes)),
             self._works.time.now(),
@@ -169,6 +177,8 @@ class Gateway:
             )
         except UpstreamFault as fault:
             return answers.unreachable(aim.dialect, fault, None)
+        parcel.drop()
+        del data
         flow = Flow(Blind(), patience, _nothing_to_settle, streamed=True, status=reply.status)
         return await deliver(self._works, reply, request, flow, Dress({}))
 

@@ -13,11 +13,7 @@ from budgetd.core.budgets import Balance, Busy, Refuse
 from budgetd.core.money import usd_display, usd_text
 from budgetd.core.windows import Instant, describe
 from budgetd.ledger.book import Stopped
-from budgetd.wire.clients import Notice
-
-LEAD = (
-    "Usage limit reached"  # OpenClaw gives up at once on these words, and no client retries on them
-)
+from budgetd.wire.clients import LEAD, Notice
 
 
 def notice_of(outcome: Refuse | Busy | Stopped, call: str, key: str, now: Instant) -> Notice:

@@ -7,11 +7,12 @@ ledger, without an await.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from budgetd.core.estimate import Estimate, Facts, estimate
 from budgetd.core.policy import Rules
 from budgetd.core.tariff import Tariff
+from budgetd.core.usage import Traits
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault
 from budgetd.ledger.book import Call, Reservation
@@ -21,6 +22,7 @@ from budgetd.wire.dialect import Dialect
 from budgetd.wire.dialects import Target
 
 MODEL_LENGTH = 256
+TRAIT_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     """
     provider = caller.provider
     _check_name(facts.model)
+    _check_traits(facts.traits)
     if facts.unbounded is not None:
         raise CallerFault(
             400,
@@ -101,6 +104,8 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     card = setup.tariff.before(provider, facts.model, facts.traits, slip.at)
     if card is None:
         raise CallerFault(400, "unknown_price", _no_price(provider.name, facts.model))
+    if card.rates["output_image"] > card.rates["output"]:  # such a model draws without being asked
+        facts = replace(facts, media_output=True)
     limits = setup.tariff.limits_of(provider, facts.model)
     hides = (
         aim.dialect.reasons_unasked
@@ -153,6 +158,18 @@ def _check_name(model: str) -> None:
             "bad_model",
             f"the model's name must be one line of at most {MODEL_LENGTH} characters",
         )
+
+
+def _check_traits(traits: Traits) -> None:
+    """Words that choose a price are part of the price's row, which is kept for good."""
+    for word in (traits.service_tier, traits.speed, traits.geo):
+        if word is not None and (len(word) > TRAIT_LENGTH or not word.isprintable()):
+            raise CallerFault(
+                400,
+                "invalid_request",
+                "service_tier, speed and inference_geo must be one word each, of at most"
+                f" {TRAIT_LENGTH} characters",
+            )
 
 
 def _no_price(provider: str, model: str) -> str:

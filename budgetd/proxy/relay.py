@@ -92,6 +92,9 @@ class Flow:
                 over, cause = await self._at_deadline(client)
             except (aiohttp.ClientError, OSError):
                 over, cause = True, "upstream_cut"
+            except BaseException:  # interrupted: what has come through is billed all the same
+                self._settle(self._seen("interrupted"))
+                raise
             finally:
                 self._timer = None
         if self._gone:

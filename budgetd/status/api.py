@@ -104,7 +104,7 @@ class StatusAPI:
         reader, now, standing = self._ledger.reader, self._time.now(), self._standing
         rules = self._gateway.setup.rules
         holds, held = await reader.open_holds()
-        orphans, orphaned = await reader.orphans(standing.started - 24 * MS_PER_HOUR)
+        orphans, orphaned = await reader.orphans(now - DAY_HOURS * MS_PER_HOUR)
         day = await reader.spend(now // MS_PER_HOUR - DAY_HOURS + 1)
         stops = await reader.stops()
         shared = await reader.balances(rules.everything, now)

@@ -1,9 +1,9 @@
 """Anthropic Messages and count_tokens.
 
 Reads a request's facts, names the fields to rewrite and writes errors; what comes back is read in
-`wire.anthropic_stream` and
-`wire.anthropic_usage`. Thinking is streamed as a summary and billed whole, so output is hidden
-wherever thinking is on. Tools that run at the provider are counted, or named as unbounded.
+`wire.anthropic_stream` and `wire.anthropic_usage`. Thinking is streamed as a summary and billed
+whole, so output is hidden wherever thinking is on. Tools that run at the provider are counted, or
+named as unbounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from budgetd.core.estimate import Facts, Media
-from budgetd.core.policy import Dialect as DialectName
+from budgetd.core.policy import DialectName
 from budgetd.core.prices import Writes
 from budgetd.core.usage import Traits
 from budgetd.wire.anthropic_stream import MessagesTap

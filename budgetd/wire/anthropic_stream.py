@@ -12,7 +12,7 @@ import msgspec
 
 from budgetd.core.usage import Reported
 from budgetd.wire.anthropic_usage import Message, report
-from budgetd.wire.figures import count, json_object, present, without_surrogates, word
+from budgetd.wire.figures import count, decoded, is_count, json_object, present, word
 from budgetd.wire.streaming import EventTap
 
 _NOTHING = msgspec.Raw()
@@ -65,7 +65,7 @@ class MessagesTap(EventTap):
     def _read(self, data: bytes) -> bool:
         if not data:
             return False
-        event = _decoded(data)
+        event = decoded(_EVENT, data)
         if event is None:
             self.visible_bytes += len(data)  # cannot be read: count all of it
             return False
@@ -102,7 +102,10 @@ class MessagesTap(EventTap):
 
     def _overlay(self, raw: msgspec.Raw) -> None:
         stated = json_object(bytes(raw)) or {}
-        self._usage |= {name: value for name, value in stated.items() if value is not None}
+        for name, value in stated.items():
+            # Figures are cumulative: a zero takes back nothing, it was left out (by gateways).
+            if value is not None and not (is_count(value) and not value and self._usage.get(name)):
+                self._usage[name] = value
         self._reported = None
 
     def _at_end(self) -> None:
@@ -125,14 +128,3 @@ class MessagesTap(EventTap):
                 % count(self._usage.get("output_tokens"))
             )
         return out + b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-
-
-def _decoded(data: bytes) -> _Event | None:
-    try:
-        return _EVENT.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        pass
-    try:
-        return _EVENT.decode(without_surrogates(data))
-    except (msgspec.MsgspecError, RecursionError):
-        return None

@@ -14,11 +14,11 @@ import msgspec
 from budgetd.core.usage import Reported, Traits, Usage, split_input
 from budgetd.wire.figures import (
     count,
+    decoded,
     is_count,
     json_object,
     members,
     text,
-    without_surrogates,
     word,
 )
 
@@ -38,9 +38,8 @@ _ANSWER = msgspec.json.Decoder(Message)
 
 def read_answer(document: bytes) -> Reported | None:
     """The report in a whole JSON answer, None if it states no usage."""
-    try:
-        answer = _ANSWER.decode(without_surrogates(document))
-    except (msgspec.MsgspecError, RecursionError):
+    answer = decoded(_ANSWER, document)
+    if answer is None:
         return None
     return report(json_object(bytes(answer.usage)) or {}, word(bytes(answer.model)))
 

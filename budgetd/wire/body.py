@@ -21,7 +21,6 @@ from budgetd.errors import CallerFault
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
-MOST_ENCODINGS = 2  # one inside another: each may be as large as the limit, and costs its time
 _EMPTY = msgspec.Raw()
 _ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter or underscore, or a backslash before u00
 _TRULY_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u00[4-7]")  # slower: after no odd backslash

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from budgetd.wire.dialect import Complaint
 
-Reason = Literal["spent", "busy", "stopped", "revoked"]
+Reason = Literal["spent", "busy", "stopped"]
 
 BUSY_SECONDS = 2
 
@@ -82,8 +82,8 @@ MANNERS: Mapping[str, Manner] = {
     "codex": Manner(code=_LIMIT, kind=_LIMIT),
 }
 
-_LEAD = "Usage limit reached"
-_HARMLESS = f"{_LEAD}: this budget is spent. Ask budgetd for its status."
+LEAD = "Usage limit reached"  # OpenClaw gives up at once on these words; nobody retries on them
+_HARMLESS = f"{LEAD}: this budget is spent. Ask budgetd for its status."
 
 
 def refuse(notice: Notice, family: str) -> tuple[Complaint, dict[str, str]]:
@@ -115,7 +115,7 @@ def _without(traps: re.Pattern[str], notice: Notice) -> str:
     """The fullest text that holds none of the traps."""
     texts = [notice.message, notice.plain]
     if notice.until:
-        texts.append(f"{_LEAD}. {notice.until}")
+        texts.append(f"{LEAD}. {notice.until}")
     return next((text for text in texts if not traps.search(text)), _HARMLESS)
 
 

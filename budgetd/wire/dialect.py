@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from budgetd.core.estimate import Facts
-from budgetd.core.policy import Dialect as DialectName
+from budgetd.core.policy import DialectName
 from budgetd.core.usage import Reported
 from budgetd.wire.body import Body
 

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ _EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _WORD = msgspec.json.Decoder(str)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NULL = b"null"
+_T = TypeVar("_T")
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:
@@ -67,6 +68,18 @@ def present(raw: bytes) -> bool:
 def without_surrogates(data: bytes) -> bytes:
     """The same JSON with escaped surrogates replaced, for strict readers. As long as it was."""
     return _SURROGATE.sub(rb"\\ufffd", data)
+
+
+def decoded(reader: msgspec.json.Decoder[_T], data: bytes) -> _T | None:
+    """What a typed reader makes of a JSON document, escaped surrogates or not; None if nothing."""
+    try:
+        return reader.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        return reader.decode(without_surrogates(data))
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def word(raw: bytes) -> str | None:

@@ -49,24 +49,24 @@ def _all_of(headers: Mapping[str, str]) -> Iterator[Credential]:
     for header in CREDENTIAL_HEADERS:
         for name, value in headers.items():
             if name.lower() == header:
-                secret = _secret_of(value) if header == "authorization" else value.strip()
-                if secret:
-                    yield Credential(header, secret)
+                secrets = _secrets_of(value) if header == "authorization" else [value.strip()]
+                yield from (Credential(header, secret) for secret in secrets if secret)
 
 
-def _secret_of(value: str) -> str:
-    """The secret in an Authorization header, whatever its scheme: the last word; of Basic the
-    password.
+def _secrets_of(value: str) -> list[str]:
+    """The secrets in an Authorization header, whatever its scheme: the last word; of Basic both
+    halves, because some APIs take the key as the user.
     """
     scheme, *rest = value.split() or [""]
     if not rest:
-        return "" if scheme.lower() in {"bearer", "basic"} else scheme
+        return [] if scheme.lower() in {"bearer", "basic"} else [scheme]
     if scheme.lower() != "basic":
-        return rest[-1]
+        return rest[-1:]
     try:
-        return base64.b64decode(rest[-1]).decode().partition(":")[2] or rest[-1]
+        user, _, password = base64.b64decode(rest[-1]).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return rest[-1]
+        return rest[-1:]
+    return [password, user] if password or user else rest[-1:]
 
 
 def client_family(headers: Mapping[str, str]) -> str:

@@ -2,22 +2,27 @@
 speak, each with its own habits.
 
 Reads a request's facts, names the fields to rewrite and writes errors; what comes back is read in
-`wire.openai_chat_stream` and
-`wire.openai_chat_usage`.
+`wire.openai_chat_stream` and `wire.openai_chat_usage`. What runs at the provider, or lets another
+model answer, is named as unbounded.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from budgetd.core.estimate import Facts, Media
-from budgetd.core.policy import Dialect as DialectName
+from budgetd.core.policy import DialectName
 from budgetd.core.usage import Traits
+from budgetd.errors import CallerFault
 from budgetd.wire.body import Body
 from budgetd.wire.coding import is_coded
 from budgetd.wire.dialect import Blind, Complaint, Operation, Tap
-from budgetd.wire.figures import present
+from budgetd.wire.figures import members, present
 from budgetd.wire.media import might_hold_media, walk_media
 from budgetd.wire.openai_chat_stream import ChatTap
 from budgetd.wire.openai_chat_usage import read_answer
@@ -36,6 +41,17 @@ _BOUNDS = ("max_completion_tokens", "max_tokens")
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _DOCUMENTS = frozenset({"file", "input_file", "video_url", "input_video", "video"})
 _AUDIO = frozenset({"input_audio", "audio_url", "audio"})
+_NOTHING = frozenset({b"", b"null", b"[]", b"{}", b"false"})
+_UNBOUNDED = {
+    "models": "another model may answer, at another price",  # OpenRouter
+    "preset": "it may name another model, and adds words of its own",  # OpenRouter
+    "search_parameters": "every source that is read is paid for",  # xAI
+    "enable_search": "searches without a bound",  # Qwen
+}
+_FREE_PLUGINS = frozenset({"response-healing", "context-compression"})
+_CLIENT_SIDE = frozenset({"function", "custom"})
+_ORIGINAL = re.compile(rb'"original"')
+_CACHED = re.compile(rb'"cached_content"')
 _ERROR_TYPES = {
     401: "authentication_error",
     402: "usage_limit_reached",
@@ -43,6 +59,13 @@ _ERROR_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+
+class _Tool(msgspec.Struct):
+    type: str = "function"
+
+
+_TOOLS = msgspec.json.Decoder(list[_Tool])
 
 
 class OpenAIChat:
@@ -63,6 +86,10 @@ class OpenAIChat:
         if operation is EMBEDDINGS:
             return Facts(model, body.size, bounded_output=False, traits=Traits(service_tier=tier))
         stated = {name: bound for name in _BOUNDS if (bound := body.count(name)) is not None}
+        if operation is CHAT and 0 in stated.values():  # to some servers that is no bound at all
+            raise CallerFault(
+                400, "invalid_request", "max_tokens and max_completion_tokens must be at least 1"
+            )
         options = body.get("stream_options")
         streamed = body.flag("stream")
         media, searches = self._media(body)
@@ -78,6 +105,7 @@ class OpenAIChat:
             media=media,
             searches=searches,
             silent_searches=searches,
+            unbounded=_unbounded(body),
             traits=Traits(service_tier=tier),
             asked_usage=isinstance(options, dict) and options.get("include_usage") is True,
             hidden_output=present(body.raw("reasoning_effort")) or present(body.raw("reasoning")),
@@ -88,9 +116,8 @@ class OpenAIChat:
         searches = 1 if present(body.raw("web_search_options")) else 0
         if not might_hold_media(body.words("messages")):
             return Media(), searches
-        return walk_media(
-            body.get("messages"), images=_IMAGES, documents=_DOCUMENTS, audio=_AUDIO
-        ), searches
+        media = walk_media(body.get("messages"), images=_IMAGES, documents=_DOCUMENTS, audio=_AUDIO)
+        return replace(media, images=media.images * _image_weight(body)), searches
 
     def limit_output(self, facts: Facts, bound: int, field: str) -> dict[str, Any]:
         """See `Dialect.limit_output`."""
@@ -131,6 +158,42 @@ class OpenAIChat:
         if complaint.details:
             error["budgetd"] = complaint.details
         return json.dumps({"error": error}).encode()
+
+
+def _image_weight(body: Body) -> int:
+    """How many ordinary images (5,000 tokens at most) one of these may count as."""
+    if "gpt-4o-mini" in (body.text("model") or ""):
+        return 10  # 2,833 tokens and 5,667 for each of eight tiles
+    return 2 if _ORIGINAL.search(body.words("messages")) else 1  # 10,000 patches
+
+
+def _unbounded(body: Body) -> str | None:
+    """What makes the cost impossible to bound: things that happen at the provider."""
+    for field, words in _UNBOUNDED.items():
+        if body.raw(field) not in _NOTHING:
+            return f"{field} ({words})"
+    plugins = body.get("plugins")
+    for plugin in plugins if isinstance(plugins, list) else []:
+        name = members(plugin).get("id")
+        if name not in _FREE_PLUGINS and members(plugin).get("enabled") is not False:
+            return f"the plugin {name}"
+    if _CACHED.search(body.words("extra_body")):
+        return "cached_content (words that are kept at the provider)"
+    kinds = _tool_types(body) - _CLIENT_SIDE
+    return f"the server tool {min(kinds)}" if kinds else None
+
+
+def _tool_types(body: Body) -> set[str]:
+    """The types of the tools that are offered."""
+    raw = body.raw("tools")
+    if raw in _NOTHING:
+        return set()
+    try:
+        return {tool.type for tool in _TOOLS.decode(raw)}
+    except (msgspec.MsgspecError, RecursionError):
+        offered = body.get("tools")
+        found = offered if isinstance(offered, list) else []
+        return {str(members(tool).get("type", "function")) for tool in found}
 
 
 def _speaks_or_draws(body: Body) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from budgetd.core.usage import Reported
-from budgetd.wire.figures import json_object, members, present, without_surrogates, word
+from budgetd.wire.figures import decoded, json_object, members, present, word
 from budgetd.wire.openai_chat_usage import report
 from budgetd.wire.streaming import EventTap
 
@@ -89,7 +89,7 @@ class ChatTap(EventTap):
         if data.startswith(b"[DONE]"):
             self.terminal = True
             return False
-        chunk = _decoded(data)
+        chunk = decoded(_CHUNK, data)
         if chunk is None:
             self.visible_bytes += len(data)  # cannot be read: count all of it
             return False
@@ -185,14 +185,3 @@ def _generated(call: _Function | None) -> int:
     if call is None:
         return 0
     return len(bytes(call.name)) + len(bytes(call.arguments)) + len(bytes(call.input))
-
-
-def _decoded(data: bytes) -> _Chunk | None:
-    try:
-        return _CHUNK.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        pass
-    try:
-        return _CHUNK.decode(without_surrogates(data))
-    except (msgspec.MsgspecError, RecursionError):
-        return None

@@ -16,11 +16,11 @@ from budgetd.core.money import MAX_PICO, AmountError, pico_from_usd
 from budgetd.core.usage import Reported, Traits, Usage, split_input, split_output
 from budgetd.wire.figures import (
     count,
+    decoded,
     is_count,
     json_object,
     members,
     text,
-    without_surrogates,
     word,
 )
 
@@ -39,9 +39,8 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 def read_answer(document: bytes) -> Reported | None:
     """The report in a whole JSON answer, None if it states no usage."""
-    try:
-        answer = _ANSWER.decode(without_surrogates(document))
-    except (msgspec.MsgspecError, RecursionError):
+    answer = decoded(_ANSWER, document)
+    if answer is None:
         return _read_leniently(document)
     usage = json_object(bytes(answer.usage))
     if usage is None:
@@ -72,6 +71,7 @@ def report(usage: Mapping[str, Any], model: str | None, tier: str | None) -> Rep
         or count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
     )
     heard, spoken = count(asked.get("audio_tokens")), count(given.get("audio_tokens"))
+    drawn = count(given.get("image_tokens"))
     uncached, read, written, _ = split_input(
         count(usage.get("prompt_tokens")),
         cache_included=True,
@@ -89,10 +89,11 @@ def report(usage: Mapping[str, Any], model: str | None, tier: str | None) -> Rep
         input=max(uncached - heard, 0),
         cache_read=read,
         cache_write_5m=written,
-        output=max(visible - spoken, 0),
+        output=max(visible - spoken - drawn, 0),
         reasoning=hidden,
         input_audio=heard,
         output_audio=spoken,
+        output_image=drawn,
     )
     tier = text(usage.get("service_tier")) or tier  # Mistral states it here
     return Reported(counted, model, Traits(service_tier=tier), cost)

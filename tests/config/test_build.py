@@ -176,7 +176,7 @@ estimation: {image_tokens: 9}
             Budget("drip", "key:a", 1, Calendar("day", "UTC"), counts="notional", observe=True),
         ),
         provider="openai",
-        client="claude-code",
+        client="claude_code",
         fingerprints=frozenset({"cf_1", "cf_0123456789abcdef"}),
         accounts=frozenset({"acct-1"}),
         label="thesis",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from budgetd.config.changes import changes, needs_restart
+from budgetd.config.changes import changes
 from budgetd.config.load import load
 
 OLD = """\
@@ -49,7 +49,6 @@ def settings(tmp_path):
 
 def test_nothing_changed(settings):
     assert changes(settings(OLD), settings(OLD)) == []
-    assert needs_restart(settings(OLD), settings(OLD)) == []
 
 
 def test_what_changed(settings):
@@ -77,4 +76,3 @@ def test_what_changed(settings):
         "routes[1].provider: set to openai",
     ]
     assert "secret" not in "".join(lines)
-    assert needs_restart(settings(OLD), settings(NEW)) == ["listen"]

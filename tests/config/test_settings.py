@@ -132,6 +132,14 @@ providers:
     ]
 
 
+def test_a_kind_of_agent_is_one_that_refusals_know(tmp_path):
+    text = "keys: {{a: {{budgets: 1 per day, client: {}}}}}"
+    for written in ("claude-code", "claude_code"):
+        assert loaded(tmp_path, text.format(written)).settings.keys["a"].client == "claude_code"
+    (fault,) = faults(tmp_path, text.format("claud-code"))
+    assert fault.endswith("keys.a.client: must be a kind of agent (did you mean claude_code?)")
+
+
 # ----------------------------------------------------------------------------------- the environment
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,6 @@ from budgetd.core.budgets import (
     Refuse,
     decide,
     latest_reset,
-    outcome_word,
 )
 from budgetd.core.windows import Fixed, Span, Total
 
@@ -140,14 +138,6 @@ def test_an_observing_budget_says_what_it_would_have_refused_and_binds_nothing()
     # It is not named among those that refuse.
     strict = balance(20)
     assert decide(Quote(100, 10, 50, 5), (watching, strict)) == Refuse((strict,), 150, SPAN.end)
-
-
-@pytest.mark.parametrize(
-    ("verdict", "word"),
-    [(Admit(0, 0), "admitted"), (Busy(()), "busy"), (Refuse((), 0, None), "refused")],
-)
-def test_a_verdict_in_one_word(verdict: Admit | Busy | Refuse, word: str) -> None:
-    assert outcome_word(verdict) == word
 
 
 # ------------------------------------------------------------------------------- of every quote and balance

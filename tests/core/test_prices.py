@@ -42,6 +42,7 @@ GEO = {"global": (1, 1), "us": (11, 10)}
 OPUS = RateCard("anthropic", "opus", OPUS_RATES, source="a list", as_of="2026-11-09", geo=GEO)
 LONG = {**OPUS_RATES, "input": 10_000_000, "cache_read": 1_000_000, "output": 37_500_000}
 TIERED = replace(OPUS, tiers=(Tier(200_000, LONG),))
+FLAT, FLAT_TIERED = replace(OPUS, geo={}), replace(TIERED, geo={})
 
 
 @pytest.mark.parametrize(
@@ -115,32 +116,38 @@ def test_the_request_itself_may_cost() -> None:
 def test_input_is_bounded_by_the_dearest_write_that_was_asked_for(
     writes: Writes, rate: int
 ) -> None:
-    assert worst_input_rate(OPUS, 1000, writes=writes) == rate
+    assert worst_input_rate(FLAT, 1000, writes=writes) == rate
 
 
 def test_a_provider_that_writes_unasked_is_priced_as_writing() -> None:
-    card = replace(OPUS, unasked_writes=True)
+    card = replace(FLAT, unasked_writes=True)
     assert worst_input_rate(card, 1000, writes="none") == 6_250_000
 
 
 def test_audio_and_images_count_only_where_they_may_be() -> None:
-    assert worst_input_rate(OPUS, 1000, writes="none", audio=True) == 7_000_000
-    assert worst_input_rate(OPUS, 1000, writes="none", images=True) == 8_000_000
-    assert worst_output_rate(OPUS, 1000) == 25_000_000
-    assert worst_output_rate(OPUS, 1000, audio=True) == 40_000_000
-    assert worst_output_rate(OPUS, 1000, images=True) == 30_000_000
+    assert worst_input_rate(FLAT, 1000, writes="none", audio=True) == 7_000_000
+    assert worst_input_rate(FLAT, 1000, writes="none", images=True) == 8_000_000
+    assert worst_output_rate(FLAT, 1000) == 25_000_000
+    assert worst_output_rate(FLAT, 1000, audio=True) == 40_000_000
+    assert worst_output_rate(FLAT, 1000, images=True) == 30_000_000
 
 
 def test_the_cliff_counts_once_the_bound_passes_it() -> None:
-    assert worst_input_rate(TIERED, 200_000, writes="none") == 5_000_000
-    assert worst_input_rate(TIERED, 200_001, writes="none") == 10_000_000
-    assert worst_output_rate(TIERED, 200_001) == 37_500_000
+    assert worst_input_rate(FLAT_TIERED, 200_000, writes="none") == 5_000_000
+    assert worst_input_rate(FLAT_TIERED, 200_001, writes="none") == 10_000_000
+    assert worst_output_rate(FLAT_TIERED, 200_001) == 37_500_000
 
 
 def test_a_bound_holds_the_geo_multiplier() -> None:
     # 5,000,000 x 1.1; 25,000,000 x 1.1
     assert worst_input_rate(OPUS, 1000, Traits(geo="us"), writes="none") == 5_500_000
     assert worst_output_rate(OPUS, 1000, Traits(geo="us")) == 27_500_000
+    assert worst_output_rate(OPUS, 1000, Traits(geo="global")) == 25_000_000
+
+
+def test_a_bound_without_a_place_holds_the_dearest_for_the_account_may_have_set_it() -> None:
+    assert worst_input_rate(OPUS, 1000, writes="none") == 5_500_000
+    assert worst_output_rate(OPUS, 1000) == 27_500_000
 
 
 def test_the_dearest_of_one_is_itself() -> None:

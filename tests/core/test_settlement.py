@@ -404,6 +404,17 @@ def test_a_stand_in_price_makes_a_settlement_an_estimate_unless_the_provider_say
     assert not settlement(PLAIN, stated, stand_in).estimated
 
 
+def test_a_stated_nothing_is_not_believed_of_a_model_that_has_a_price() -> None:
+    ended = replace(STREAM, terminal=True, reported=replace(TOLD, cost=0))
+    listed = settlement(PLAIN, replace(ended, reported=TOLD), CARD)
+    done = settlement(PLAIN, ended, CARD)
+    assert listed.cost > 0
+    assert (done.state, done.cost, done.estimated) == ("settled", listed.cost, True)
+    free = replace(CARD, rates=dict.fromkeys(BUCKETS, 0), tiers=(), per_request=0)
+    gratis = settlement(PLAIN, ended, free)
+    assert (gratis.state, gratis.cost, gratis.estimated) == ("settled", 0, False)
+
+
 # ------------------------------------------------------------------------------------- of every ending
 
 

@@ -53,6 +53,16 @@ def test_before_a_call_a_known_model_has_its_own_card_whatever_the_policy() -> N
         assert TARIFF.before(provider, "small", FAST, NOW) == SMALL_FAST
 
 
+def test_a_cheaper_tier_that_is_asked_for_makes_no_hold_cheaper() -> None:
+    half = ModelPrices("m", (Season(0, ((0, BIG),)),), {"batch": (Season(0, ((0, SMALL),)),)})
+    tariff = Tariff(PriceBook({"p": ProviderPrices(NameIndex([("m", half)], []))}), lambda *_: None)
+    held = tariff.before(DENY, "m", Traits(service_tier="batch"), NOW)
+    assert held is not None
+    assert held.rates == BIG.rates
+    batch = reported("m", Traits(service_tier="batch"))
+    assert tariff.after(DENY, held, batch, NOW) == SMALL  # where the answer says so
+
+
 def test_before_a_call_an_unknown_model_is_what_the_owner_says() -> None:
     assert TARIFF.before(DENY, "new", PLAIN, NOW) is None
     assert TARIFF.before(CAP, "new", PLAIN, NOW) == CEILING
@@ -75,6 +85,16 @@ def test_a_hold_is_priced_at_the_dearest_price_that_begins_within_a_day() -> Non
 def test_after_a_call_the_model_that_answered_comes_first() -> None:
     assert TARIFF.after(DENY, SMALL, reported("big"), NOW) == BIG
     assert TARIFF.after(DENY, SMALL, reported("small", FAST), NOW) == SMALL_FAST
+
+
+def test_a_price_that_the_owner_set_comes_before_the_list_s_for_the_model_that_answered() -> None:
+    ours = replace(card("deployed", 70), source="config")
+    over = replace(card("also", 80), source="config over list 1")
+    shelf = ProviderPrices(NameIndex([prices(c.model, c) for c in (ours, over, SMALL)], []))
+    tariff = Tariff(PriceBook({"p": shelf}), lambda *_: None)
+    assert tariff.after(DENY, ours, reported("small"), NOW) == ours
+    assert tariff.after(DENY, ours, reported("also"), NOW) == over
+    assert tariff.after(DENY, SMALL, reported("deployed"), NOW) == ours
 
 
 def test_then_the_model_asked_for_under_the_traits_of_the_answer() -> None:

@@ -330,6 +330,19 @@ async def test_a_third_signal_does_not_wait_for_a_tool_call(tmp_path):
         assert charged(tmp_path / "state") >= sim.bill.total_pico
 
 
+async def test_a_stream_that_is_broken_off_is_charged_for_what_came_through(tmp_path):
+    async with house(tmp_path, PLENTY) as home:
+        script = {"tokens": 1000, "chunk_tokens": 1, "stall_after_event": 900}
+        async with KINDS["message text"].post(home, script=script) as answer:
+            await read_events(answer, 900)
+            await home.daemon._tasks.cancel()  # as the last step of a stop does
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+        await settled_up(home)
+        assert [entry.cause for entry in entries(home.state)] == ["interrupted"]
+        assert charged(home.state) >= home.sim.bill.total_pico > 0
+
+
 async def closed(door: Door) -> None:
     """Until the daemon takes no more connections."""
     async with asyncio.timeout(20):

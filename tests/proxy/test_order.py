@@ -18,7 +18,7 @@ from budgetd.core.tariff import Tariff
 from budgetd.errors import CallerFault
 from budgetd.ledger.keyring import Keyring
 from budgetd.proxy.callers import Callers, Claims
-from budgetd.proxy.order import MODEL_LENGTH, Order, Setup, Slip, take
+from budgetd.proxy.order import MODEL_LENGTH, TRAIT_LENGTH, Order, Setup, Slip, take
 from budgetd.wire.body import parse
 from budgetd.wire.dialects import Labels, target
 
@@ -36,7 +36,12 @@ def setup() -> Setup:
 
 
 def order(
-    kind: str, *, unknown: UnknownPrice | None = None, usage: bool | None = None, **fields: Any
+    kind: str,
+    *,
+    unknown: UnknownPrice | None = None,
+    usage: bool | None = None,
+    provider: str | None = None,
+    **fields: Any,
 ) -> Order:
     """The order for a body of this kind; `unknown` and `usage` change its provider."""
     start = {"chat": {"model": "gpt-4o"}, "embed": {"model": "text-embedding-3-small"}}
@@ -50,16 +55,16 @@ def order(
     aim = target("POST", PATHS[kind], {})
     assert aim is not None
     facts = aim.dialect.read(aim.operation, body)
-    claims = Claims(Labels(label="blue"), (), "codex", aim.dialect.name, facts.model)
-    caller = setup().callers.resolve(claims, NOW)
-    provider = caller.provider
-    if unknown is not None:
-        provider = replace(provider, unknown_price=unknown)
-    if usage is not None:
-        provider = replace(provider, asks_stream_usage=usage)
-    return take(
-        setup(), replace(caller, provider=provider), aim, facts, Slip("c1", NOW, "s1", "c0")
+    claims = Claims(
+        Labels(label="blue", provider=provider), (), "codex", aim.dialect.name, facts.model
     )
+    caller = setup().callers.resolve(claims, NOW)
+    seller = caller.provider
+    if unknown is not None:
+        seller = replace(seller, unknown_price=unknown)
+    if usage is not None:
+        seller = replace(seller, asks_stream_usage=usage)
+    return take(setup(), replace(caller, provider=seller), aim, facts, Slip("c1", NOW, "s1", "c0"))
 
 
 def test_what_is_written_down_of_a_call() -> None:
@@ -94,6 +99,14 @@ def test_names_that_name_no_model(kind: str, model: str | None, code: str) -> No
         order(kind, model=model)
     assert (caught.value.status, caught.value.code) == (400, code)
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize("tier", ["x" * (TRAIT_LENGTH + 1), "two\nlines"])
+def test_words_that_choose_a_price_are_short(tier: str) -> None:
+    for name in ("service_tier", "speed", "inference_geo"):
+        fields: dict[str, Any] = {name: tier}
+        with pytest.raises(CallerFault, match="one word each"):
+            order("messages", **fields)
 
 
 def test_a_model_without_a_price_is_refused_with_the_ways_out() -> None:

@@ -148,6 +148,14 @@ def test_the_model_and_the_traits() -> None:
     assert tap.reported is tap.reported  # made once, not at every look
 
 
+def test_a_zero_takes_no_figure_back() -> None:
+    tap = MessagesTap()
+    for piece in (START, stopped(input_tokens=0, cache_read_input_tokens=0, output_tokens=9), END):
+        tap.feed(piece)
+    assert tap.reported is not None
+    assert tap.reported.usage == with_output(9)
+
+
 def test_visible_bytes_are_those_of_what_was_generated() -> None:
     def seen(*events: bytes) -> int:
         tap = MessagesTap()

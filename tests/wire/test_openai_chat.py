@@ -21,6 +21,8 @@ from budgetd.wire.openai_chat import (
     TEMPLATE_TOKENS,
 )
 
+FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
 
 def read(operation: Any = CHAT, **fields: Any) -> Facts:
     return DIALECT.read(operation, parse(json.dumps({"model": "m"} | fields).encode()))
@@ -78,6 +80,60 @@ def test_what_is_paid_besides_text() -> None:
     assert read(service_tier="flex").traits == Traits(service_tier="flex")
 
 
+@pytest.mark.parametrize(
+    ("model", "detail", "images"),
+    [
+        ("gpt-4o", "high", 2),
+        ("gpt-5.4", "original", 4),
+        ("gpt-4o-mini-2024-07-18", "high", 20),  # such an image is 48,169 tokens
+    ],
+)
+def test_images_that_are_more_than_one(model: str, detail: str, images: int) -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": detail}}
+    messages = [{"role": "user", "content": [part, part]}]
+    assert read(model=model, messages=messages).media.images == images
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"models": ["openai/o1-pro"]}, "models"),
+        ({"preset": "dear"}, "preset"),
+        ({"search_parameters": {"mode": "auto"}}, "search_parameters"),
+        ({"enable_search": True}, "enable_search"),
+        ({"plugins": [{"id": "web", "max_results": 10}]}, "web"),
+        ({"plugins": [{"id": "response-healing"}, {"id": "new"}]}, "new"),
+        ({"tools": [FUNCTION, {"type": "web_search"}]}, "web_search"),
+        ({"tools": [{"type": "builtin_function", "function": {"name": "$web_search"}}]}, "builtin"),
+        ({"tools": [{"type": 5}]}, "5"),
+        ({"tools": [7, {"type": "code_interpreter"}]}, "code_interpreter"),
+        ({"extra_body": {"google": {"cached_content": "cachedContents/1"}}}, "cached_content"),
+    ],
+)
+def test_what_cannot_be_bounded_is_named(fields: dict[str, Any], named: str) -> None:
+    unbounded = read(**fields).unbounded
+    assert unbounded is not None
+    assert named in unbounded
+
+
+def test_no_server_tool_hides_behind_an_escape() -> None:
+    body = parse(rb'{"tools":[{"typ\u0065":"web_se\u0061rch"}]}')
+    assert DIALECT.read(CHAT, body).unbounded is not None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [FUNCTION, {"type": "custom", "custom": {"name": "x"}}]},
+        {"tools": [{"function": {"name": "no_type"}}]},
+        {"tools": None, "models": [], "preset": None, "enable_search": False},
+        {"plugins": [{"id": "response-healing"}, {"id": "web", "enabled": False}]},
+    ],
+)
+def test_what_runs_at_the_client_is_bounded(fields: dict[str, Any]) -> None:
+    assert read(**fields).unbounded is None
+
+
 def test_embeddings_have_no_output() -> None:
     facts = read(EMBEDDINGS, input=["a", "b"])
     assert (facts.bounded_output, facts.streamed) == (False, False)
@@ -89,6 +145,8 @@ def test_embeddings_have_no_output() -> None:
         {"model": 5},
         {"stream": "yes"},
         {"max_tokens": -1},
+        {"max_tokens": 0},
+        {"max_tokens": 9, "max_completion_tokens": 0},
         {"max_tokens": "9"},
         {"n": 1.5},
         {"service_tier": []},
