@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from budgetd.config import changes
+from budgetd.config import changes, places
 from budgetd.config.build import catalogues, price_overrides
 from budgetd.config.catalogue import compile_prices
 from budgetd.config.load import Loaded, load
@@ -97,18 +97,17 @@ class Daemon:
         self.gateway = Gateway(self._build(self._loaded, self.time.now(), 0), works, self._tasks)
         self.standing = Standing(
             started=self.time.now(),
-            config=str(self._loaded.path or "built-in defaults"),
+            config=_named(self._loaded),
             listening="",
             state=str(self._loaded.state),
         )
         self._tell_prices()
         await self._listen()
         self._background.spawn(self._tick(), name="tick")
-        if self._loaded.path is not None:
-            following = watch(
-                self._loaded.path, self.reload_soon, self._over, digest=self._loaded.digest
-            )
-            self._background.spawn(following, name="configuration watch")
+        # Without a file yet: the place where the user's own would be looked for.
+        place = self._loaded.path or places.user_file(self._environ)
+        following = watch(place, self.reload_soon, self._over, digest=self._loaded.digest)
+        self._background.spawn(following, name="configuration watch")
         self.standing.ready = True
 
     async def reload(self) -> list[str]:
@@ -122,7 +121,7 @@ class Daemon:
                 loaded, setup = await asyncio.to_thread(self._prepare, self.time.now())
             except BAD_FILE as error:
                 self.standing.config_error = str(error)
-                log.error("configuration not taken over", error=str(error))
+                log.error("configuration not taken over", error="; ".join(str(error).splitlines()))
                 raise
             finally:
                 notify("READY=1")
@@ -137,6 +136,7 @@ class Daemon:
         told = changes.changes(self._loaded.settings, loaded.settings)
         self._generation = setup.rules.generation
         self._loaded, self.gateway.setup = loaded, setup
+        self.standing.config = _named(loaded)
         self.standing.config_error = None
         self._tell_prices()
         log.info("configuration taken over", changes=told)
@@ -252,6 +252,11 @@ class Daemon:
         self.standing.prices = {"source": book.source, "as_of": book.as_of}
         told = (*(str(problem) for problem in self._loaded.warnings), *book.warnings)
         self.standing.config_warnings = told
+
+
+def _named(loaded: Loaded) -> str:
+    """The configuration file, or that there is none."""
+    return str(loaded.path.absolute()) if loaded.path else "built-in defaults"
 
 
 def _hosts(loaded: Loaded) -> frozenset[str]:

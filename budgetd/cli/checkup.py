@@ -17,12 +17,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from budgetd import __version__
-from budgetd.cli import banner
-from budgetd.cli.doctor import Check, Finding, Patient
+from budgetd.cli import banner, paper
+from budgetd.cli.doctor import SAME_USER, Check, Finding, Patient
 from budgetd.cli.fault import NOT_RUNNING, CommandFault
+from budgetd.cli.launcher import checkout_state, start_command
 from budgetd.cli.link import Link
 from budgetd.cli.pricebook import OLD_DAYS, age_days, compiled
 from budgetd.config.load import Loaded, load
+from budgetd.config.places import state_directory
 from budgetd.config.problems import ConfigError
 from budgetd.ledger import desk
 from budgetd.ledger.reads import read_only
@@ -98,7 +100,7 @@ def state(patient: Patient) -> Iterator[Finding]:
         advice = f"chmod -R go-rwx {directory}"
         yield Finding("warn", "state", f"{directory}: others may read {names}", advice)
     elif not os.access(directory, os.W_OK):
-        yield Finding("fail", "state", f"{directory} is not writable by this user")
+        yield Finding("fail", "state", f"{directory} is not yours to write", SAME_USER)
     else:
         yield Finding("ok", "state", f"{directory}, private")
 
@@ -115,7 +117,8 @@ def daemon(patient: Patient) -> Iterator[Finding]:
         page = link.status()
     except CommandFault as fault:
         if fault.code == NOT_RUNNING:
-            yield Finding("warn", "daemon", f"not running at {link.url}", "start it: budgetd run")
+            advice = f"start it: {start_command()}"
+            yield Finding("warn", "daemon", f"not running at {link.url}", advice)
         else:
             port = urlsplit(link.url).port
             who = banner.listener(port) if port else None
@@ -135,7 +138,8 @@ def daemon(patient: Patient) -> Iterator[Finding]:
     else:
         yield Finding("ok", "clock", "believed")
     if page["orphans_24h"]["calls"]:
-        said = f"{page['orphans_24h']['calls']} calls were cut off by a crash, charged in full"
+        cut = paper.calls(page["orphans_24h"]["calls"])
+        said = f"cut off by a crash, charged in full: {cut}"
         yield Finding("warn", "orphans", said, "compare with the provider's bill; budgetd adjust")
 
 
@@ -143,8 +147,13 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     """The file is whole, and every window equals the sum of its rows."""
     directory = _state(patient)
     path = directory / LEDGER if directory else None
-    if path is None or not path.exists():
-        yield Finding("ok", "ledger", "none yet")
+    if path is None:
+        return
+    if not path.exists():
+        yield Finding("ok", "ledger", f"none yet in {path.parent}: nothing was ever spent there")
+        return
+    if not _ours(path):
+        yield Finding("fail", "ledger", f"{path} is not yours to read", SAME_USER)
         return
     try:
         with closing(sqlite3.connect(read_only(path), uri=True, timeout=5)) as db:
@@ -162,6 +171,11 @@ def ledger(patient: Patient) -> Iterator[Finding]:
         yield Finding("fail", "ledger", difference, "report this: it is a defect of budgetd")
     if not differences:
         yield Finding("ok", "ledger", "every window equals the sum of its rows")
+
+
+def _ours(path: Path) -> bool:
+    """Whether this user may look: beside a daemon that needs to write next to the file."""
+    return os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.R_OK | os.W_OK)
 
 
 def _integrity(db: sqlite3.Connection, path: Path) -> Iterator[Finding]:
@@ -210,7 +224,7 @@ def _address(url: str) -> tuple[str, int | None]:
 
 @lru_cache(maxsize=1)
 def _read(path: Path | None, environ: tuple[tuple[str, str], ...]) -> Loaded:
-    return load(path, dict(environ))
+    return load(path, dict(environ), reading="elsewhere")
 
 
 def _loaded(patient: Patient) -> Loaded:
@@ -226,7 +240,9 @@ def maybe_loaded(patient: Patient) -> Loaded | None:
 
 
 def _state(patient: Patient) -> Path | None:
-    """The running daemon's directory, else the configuration's."""
+    """The running daemon's directory, else the configuration's; where that names none and this is a
+    checkout whose `scripts/run` has kept a ledger, the checkout's.
+    """
     if patient.state is not None:
         return patient.state
     with suppress(CommandFault):
@@ -234,7 +250,13 @@ def _state(patient: Patient) -> Path | None:
         if said:
             return Path(said)
     loaded = maybe_loaded(patient)
-    return loaded.state if loaded else None
+    if loaded is None:
+        return None
+    kept, environ = checkout_state(), patient.with_state()
+    if kept is not None and loaded.state == state_directory(environ).absolute():
+        if (kept / LEDGER).exists() and not (loaded.state / LEDGER).exists():
+            return kept
+    return loaded.state
 
 
 CHECKS: tuple[Check, ...] = (python, config, prices, state, daemon, ledger, shell)

@@ -29,17 +29,32 @@ def topup(url: str | None, *, as_json: bool, **arguments: Any) -> None:
 def stop(url: str | None, key: str | None, *, now: bool, lift: bool, note: str) -> None:
     """Stop a key or all of them, or lift that."""
     who = f"key {key}" if key is not None else "everything"
-    done = Link.find(url, os.environ).change(
+    link = Link.find(url, os.environ)
+    done = link.change(
         "stop", key=key, all=key is None, lift=lift, now=now, note=note
     )
     if lift:
         if not done["lifted"]:
             raise CommandFault(f"{who} was not stopped")
-        print(f"{who} may call again")
+        print(f"{who} may call again{_still_stopped(link, key)}")
         return
-    ended = f"; {done['streams_ended']} running streams were ended" if now else ""
+    ended = f"; running streams ended: {done['streams_ended']}" if now else ""
     print(f"{who} is stopped: new calls are refused{ended}")
     print(f"  lift it: budgetd stop {key or '--all'} --lift")
+
+
+def _still_stopped(link: Link, lifted: str | None) -> str:
+    """Which other stops still bind those whose stop was lifted (None: everybody's)."""
+    subjects = [stop["subject"] for stop in link.status()["stops"]]
+    if lifted is not None:
+        everything = ", once everything may: all keys are still stopped\n"
+        lift = "  lift that too: budgetd stop --all --lift"
+        return everything + lift if "all" in subjects else ""
+    names = [subject.removeprefix("key:") for subject in subjects]
+    if not names:
+        return ""
+    lines = [f"  still stopped: key {name} (lift it: budgetd stop {name} --lift)" for name in names]
+    return "\n".join([", except keys that were stopped by themselves", *lines])
 
 
 def adjust(url: str | None, *, as_json: bool, call: str, amount: str, note: str) -> None:

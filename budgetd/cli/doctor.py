@@ -21,6 +21,7 @@ from budgetd.cli.fault import CommandFault
 from budgetd.cli.link import Link
 
 Grade = Literal["ok", "warn", "fail"]
+SAME_USER = "run this as the user that runs budgetd"
 COLOURS: Mapping[Grade, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -89,6 +90,9 @@ def _careful(check: Check, patient: Patient) -> Iterator[Finding]:
         yield from check(patient)
     except CommandFault as fault:
         yield Finding("fail", _name(check), fault.message, " ".join(fault.advice))
+    except PermissionError as error:
+        said = f"{error.filename or 'something'} is not yours to read"
+        yield Finding("fail", _name(check), said, SAME_USER)
     except OSError as error:
         yield Finding("fail", _name(check), str(error))
 

@@ -27,7 +27,7 @@ def check(path: Path | None, environ: Mapping[str, str], *, as_json: bool) -> in
     problems: list[Problem] = []
     loaded: Loaded | None = None
     try:
-        loaded = load(path, environ)
+        loaded = load(path, environ, reading="elsewhere")
         # Two keys with one credential, and prices: what only building finds.
         loaded.rules(fingerprint=LocalSecret(secrets.token_bytes(32)).fingerprint)
         problems += loaded.warnings
@@ -85,7 +85,7 @@ def _print(problem: Problem) -> None:
 def show(path: Path | None, environ: Mapping[str, str], *, as_json: bool) -> None:
     """Print the settings in force."""
     try:
-        loaded = load(path, environ)
+        loaded = load(path, environ, reading="unread")
     except ConfigError as error:
         raise bad_configuration(error) from None
     data = loaded.settings.model_dump(mode="json", exclude_none=True)

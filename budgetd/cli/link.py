@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from budgetd.cli.fault import MISUSE, NOT_RUNNING, CommandFault
+from budgetd.cli.launcher import start_command
 from budgetd.config.places import ADMIN_TOKEN, find
 from budgetd.core.hosts import is_loopback
 
@@ -135,7 +136,7 @@ class Link:
         except http.client.HTTPException:
             raise _stranger(self.url) from None
         except OSError as error:
-            advice = "start it: budgetd run", "or say where it is: --url URL, or $BUDGETD_URL"
+            advice = f"start it: {start_command()}", "or say where it is: --url URL, or $BUDGETD_URL"
             message = f"no budgetd is running at {self.url} ({_why(error)})"
             raise CommandFault(message, *advice, code=NOT_RUNNING) from None
         finally:

@@ -18,6 +18,7 @@ from budgetd.cli.paper import plain
 Page = dict[str, Any]
 
 NEWEST = 8
+CALL_ID = 20  # characters of a call's identifier
 MONEY_NAMES = {"real": "Last 24 h", "notional": "Flat-rate"}
 
 
@@ -109,7 +110,8 @@ def _keys(page: Page) -> Table:
 def _budgets(budgets: list[Page], now: str, *, first: str) -> Table:
     made = _grid(first)
     for budget in budgets:
-        made.add_row(Text(budget["name"]), *_row(budget, now, 10, window=budget["window"]))
+        name, window = budget["name"], budget["window"]
+        made.add_row("" if name == window else Text(name), *_row(budget, now, 10, window=window))
     return made
 
 
@@ -136,7 +138,7 @@ def _totals(page: Page) -> Iterator[tuple[str, object]]:
             yield name, _spend_words(day.get(money))
     calls = page["calls"]
     held = paper.dollars(calls["held_usd"])
-    yield "Open now", f"{calls['open']} calls, holding {held}"
+    yield "Open now", f"{paper.calls(calls['open'])}, holding {held}"
     prices = page["prices"]
     if prices:
         yield "Prices", f"{prices['source']}, data up to {prices['as_of']}"
@@ -147,8 +149,7 @@ def _spend_words(sums: Page | None) -> str:
     if not sums or not sums["calls"]:
         return "nothing spent"
     spent, guessed = paper.pico(sums["spent_usd"]), paper.pico(sums["estimated_usd"])
-    calls = "1 call" if sums["calls"] == 1 else f"{paper.count(sums['calls'])} calls"
-    words = f"{paper.dollars(sums['spent_usd'])} in {calls}"
+    words = f"{paper.dollars(sums['spent_usd'])} in {paper.calls(sums['calls'])}"
     if guessed:
         words += f", {_share(guessed, spent)} of it estimated"
     if paper.pico(sums["retried_usd"]):
@@ -172,8 +173,8 @@ def _warn(out: Console, page: Page) -> None:
     if orphans["calls"]:
         charged = paper.dollars(orphans["charged_usd"])
         out.print(
-            f"[yellow]![/] {orphans['calls']} calls were cut off by a crash and charged in full:"
-            f" {charged}"
+            f"[yellow]![/] cut off by a crash and charged in full:"
+            f" {paper.calls(orphans['calls'])}, {charged}"
         )
     if page["clock_in_doubt"]:
         out.print(f"[yellow]![/] the clock is in doubt: {plain(page['clock_in_doubt'])}")
@@ -232,7 +233,9 @@ def _calls(out: Console, calls: list[Page], now: str) -> None:
     if not calls:
         return
     made = paper.table("CALL", "AT", "MODEL", "COST", "", right=("COST",))
-    made.columns[2].max_width = 22
+    made.columns[0].min_width = CALL_ID  # whole, whatever else must give way: it is typed again
+    made.columns[2].max_width = 20
+    made.columns[4].no_wrap = False  # a long ending is wrapped, and squeezes nothing
     for row in calls[:NEWEST]:
         made.add_row(
             plain(row["call"]),
@@ -272,8 +275,12 @@ def _reason(row: Page) -> str:
     budgets = row.get("budgets")
     if not isinstance(budgets, list):
         return f"{row['reason']} ({row['note']})" if row.get("note") else str(row["reason"])
-    figures = (
-        f"{one['budget']}: {paper.dollars(one['settled'])} of {paper.dollars(one['limit'])}"
-        for one in budgets
-    )
-    return f"{row['reason']}, budget {'; '.join(figures)}"
+    words = f"{row['reason']}, budget {'; '.join(map(_figures, budgets))}"
+    return f"{words}; needed {paper.dollars(row['needs'])}" if row.get("needs") else words
+
+
+def _figures(one: Page) -> str:
+    """A budget as it stood when it refused."""
+    words = f"{one['budget']}: {paper.dollars(one['settled'])} of {paper.dollars(one['limit'])}"
+    held = one.get("held")
+    return f"{words}, {paper.dollars(held)} held by others" if paper.pico(held) else words

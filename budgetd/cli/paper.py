@@ -133,6 +133,11 @@ def count(number: int) -> str:
     return f"{number / 1e6:.0f}M"
 
 
+def calls(number: int) -> str:
+    """So many calls: "1 call", "41.2k calls"."""
+    return "1 call" if number == 1 else f"{count(number)} calls"
+
+
 def budget_words(budget: dict[str, Any]) -> str:
     """A budget's limit and window: "$5.00 per 5h", "$50.00 in total"."""
     limit = dollars(budget["limit_usd"])

@@ -77,7 +77,7 @@ def compiled(loaded: Loaded, at: int) -> PriceBook:
 def show(config: Path | None, provider: str | None, model: str | None, *, as_json: bool) -> None:
     """Print what was asked for."""
     try:
-        loaded = load(config, os.environ)
+        loaded = load(config, os.environ, reading="unread")
     except ConfigError as error:
         raise bad_configuration(error) from None
     at = SystemClock().wall()

@@ -190,7 +190,7 @@ def _draft(real: Path, text: bytes) -> Path:
 def _checked(draft: Path, path: Path, environ: Mapping[str, str]) -> tuple[Loaded, tuple[str, ...]]:
     """The draft as a configuration, and what is odd about its prices."""
     try:
-        loaded = load(draft, environ)
+        loaded = load(draft, environ, reading="unread")
         book = compiled(loaded, SystemClock().wall())
     except ConfigError as error:
         raise CommandFault(str(error).replace(str(draft), str(path))) from None

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from budgetd.config import problems
@@ -21,7 +22,7 @@ from budgetd.config.document import MAX_BYTES, Document, parse
 from budgetd.config.locator import Locator
 from budgetd.config.overrides import read_overrides
 from budgetd.config.places import find, state_directory
-from budgetd.config.problems import ConfigError, Problem
+from budgetd.config.problems import ConfigError, Finding, Problem
 from budgetd.config.secrets import Secrets, gather
 from budgetd.config.settings import Settings
 from budgetd.config.validate import validated
@@ -33,6 +34,7 @@ ADDRESS = {
     "base_urls",
     "dialects",
 }  # settings of a provider that lean on each other
+Reading = Literal["needed", "elsewhere", "unread"]
 LOCALTIME = Path("/etc/localtime")
 
 
@@ -66,8 +68,14 @@ class Loaded:
         return self.settings.state
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path`, or the one found by `places.find`, or none. Raises ConfigError."""
+def load(
+    path: Path | None, environ: Mapping[str, str], *, reading: Reading = "needed"
+) -> Loaded:
+    """Read the file at `path`, or the one found by `places.find`, or none. Raises ConfigError.
+
+    `reading` is who wants the secrets: the daemon, which "needed" them; somebody beside it, for whom
+    one that only the daemon has is a warning ("elsewhere"); nobody ("unread").
+    """
     path = path or find(environ)
     document: Document | None = None
     digest = ""
@@ -81,7 +89,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     base = path.absolute().parent if path else Path.cwd()
     secrets: Secrets = {}
     if settings is not None:
-        secrets, more = gather(settings, environ, base)
+        more: list[Finding] = []
+        if reading != "unread":
+            secrets, more = gather(settings, environ, base, elsewhere=reading == "elsewhere")
         broken = [finding.path for finding in findings]
         findings += [
             finding for finding in (*check(settings), *more) if not _follows(finding.path, broken)

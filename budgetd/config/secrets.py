@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from budgetd.config import problems
-from budgetd.config.problems import Finding, shown
+from budgetd.config.problems import HIDDEN, Finding, looks_secret, shown
 from budgetd.core.policy import Secret
 
 if (
@@ -37,6 +37,13 @@ Secrets = Mapping[
 MAX_SECRET_BYTES = 16 * 1024
 LOCAL_SECRET_BYTES = 32
 LOCAL_SECRET_FILE = "local.secret"  # noqa: S105  # a file's name
+
+
+# What may be different for the daemon, which has an environment and a user of its own.
+UNSET = "is not set{place}"
+NO_CREDENTIALS = "cannot be read: $CREDENTIALS_DIRECTORY is not set{place}"
+NOT_OURS = "cannot be read: Permission denied"
+DAEMONS_OWN = {UNSET, NO_CREDENTIALS, NOT_OURS}
 
 
 class SecretFault(Exception):
@@ -106,10 +113,11 @@ def _create(path: Path) -> None:
 
 
 def gather(
-    settings: Settings, environ: Mapping[str, str], base: Path
+    settings: Settings, environ: Mapping[str, str], base: Path, *, elsewhere: bool = False
 ) -> tuple[Secrets, list[Finding]]:
     """Every secret the settings name, and what is wrong with their sources. `base` is where
-    relative paths start.
+    relative paths start. `elsewhere`: this is not the daemon, so what only its environment or its
+    user may have is a warning here.
     """
     secrets: dict[problems.Path, Secret] = {}
     findings: list[Finding] = []
@@ -119,13 +127,18 @@ def gather(
             text, problem = _read_file(where)
             warning = _exposed(where) if source.file else ""
             if warning:
-                findings.append(Finding(path, warning, f"chmod 600 {_name(source)}", "warning"))
+                hint = f"chmod 600 {_place(where)}"
+                findings.append(Finding(path, warning, hint, "warning"))
         else:
             text, problem = where
         if text is not None and not problem:
             problem = _unfit(text)
-        if problem:
-            findings.append(Finding(path, f"{described(source)} {problem}", _advice(source)))
+        if problem and elsewhere and problem in DAEMONS_OWN:
+            said = f"{_described_at(source, where)} {problem.format(place=' in this shell')}"
+            findings.append(Finding(path, said, "the daemon must have it", "warning"))
+        elif problem:
+            said = f"{_described_at(source, where)} {problem.format(place='')}"
+            findings.append(Finding(path, said, _advice(source)))
         elif text is not None:
             secrets[path] = Secret(text)
     return secrets, findings
@@ -156,6 +169,24 @@ def described(source: SecretSource) -> str:
     return f"{kind} {_name(source)}"
 
 
+def _described_at(source: SecretSource, where: object) -> str:
+    """The same, a file with the whole path that was looked at."""
+    if source.file and isinstance(where, Path):
+        return f"file {_place(where)}"
+    return described(source)
+
+
+def _place(where: Path) -> str:
+    """A path for a message. A name in it that may be a credential is hidden."""
+    whole = where.absolute()
+    parts = [part if part == whole.anchor else _part(part) for part in whole.parts]
+    return str(Path(*parts))
+
+
+def _part(name: str) -> str:
+    return HIDDEN if looks_secret(name) or not name.isprintable() else name
+
+
 def _name(source: SecretSource) -> str:
     return shown(source.env or source.file or source.credential or "")
 
@@ -166,7 +197,7 @@ def _location(
     """A file to read, or (text, problem) at once."""
     if source.env:
         value = environ.get(source.env)
-        return (value, "" if value else "is not set" if value is None else "is empty")
+        return (value, "" if value else UNSET if value is None else "is empty")
     if source.file:
         try:
             return base / Path(source.file).expanduser()
@@ -174,7 +205,7 @@ def _location(
             return None, "is under a home directory that does not exist"
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
-        return None, "cannot be read: $CREDENTIALS_DIRECTORY is not set"
+        return None, NO_CREDENTIALS
     return Path(directory) / str(source.credential)
 
 
@@ -190,6 +221,8 @@ def _read_file(path: Path) -> tuple[str | None, str]:
             return None, "is not a file" if path.exists() else "does not exist"
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)
+    except PermissionError:
+        return None, NOT_OURS
     except (OSError, ValueError) as error:
         return None, f"cannot be read: {getattr(error, 'strerror', None) or 'not a usable path'}"
     if len(content) > MAX_SECRET_BYTES:

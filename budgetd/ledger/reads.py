@@ -165,7 +165,7 @@ _CALL_COLUMNS = {
     "provider": "a.provider",
     "model": "a.model",
     "state": "a.state",
-    "cost": "a.cost",
+    "cost": "a.cost + coalesce((SELECT sum(amount) FROM adjustment WHERE attempt = a.id), 0)",
     "estimated": "a.estimated",
     "cause": "a.cause",
     "status": "a.status",

@@ -23,9 +23,12 @@ def complain(dialect: Dialect, fault: CallerFault) -> web.Response:
     headers = (
         MAY_RETRY if fault.status in {408, 503} and fault.code != "no_credential" else NO_RETRY
     )
-    return _error(
-        dialect, Complaint(fault.status, fault.code, f"budgetd: {fault.message}"), headers
-    )
+    return _error(dialect, Complaint(fault.status, fault.code, _ours(fault.message)), headers)
+
+
+def _ours(message: str) -> str:
+    """A message that says whose it is: agents show it among their providers' own."""
+    return message if message.startswith("budgetd") else f"budgetd: {message}"
 
 
 def refusal(dialect: Dialect, notice: Notice, family: str, call: str) -> web.Response:

@@ -230,7 +230,8 @@ class Callers:
             raise CallerFault(
                 400,
                 "wrong_dialect",
-                f"provider {provider.name} has no base_url for {claims.dialect}",
+                f"provider {provider.name} is not set up to speak {claims.dialect}: use a client of its own"
+                f" dialect, or set providers.{provider.name}.base_urls.{claims.dialect}",
             )
         for one in found:
             _check_owner(provider.name, self._owners(one))

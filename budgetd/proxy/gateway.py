@@ -31,12 +31,20 @@ from budgetd.runtime import Tasks, loop_time, new_id
 from budgetd.wire.body import parse
 from budgetd.wire.coding import decompress
 from budgetd.wire.dialect import Blind, Operation
-from budgetd.wire.dialects import Labels, Target, dialect_for, split_labels, target
+from budgetd.wire.dialects import (
+    Labels,
+    Target,
+    dialect_for,
+    method_of,
+    split_labels,
+    target,
+)
 from budgetd.wire.identity import client_family, credentials
 
 log = structlog.get_logger("budgetd.gateway")
 
 GREETINGS = frozenset({"/", "/api/hello"})
+OWN_PATHS = ("/status", "/control", "/healthz", "/readyz")
 UNPRICED = "unpriced"  # the operation of a path that the owner lets through without a price
 
 OwnAnswer = Callable[[web.Request, Labels], Awaitable[web.StreamResponse]]
@@ -132,7 +140,9 @@ class Gateway:
         else:
             account.written.add_done_callback(self._written)
         done = account.result if account is not None else None
-        if done is not None:
+        if done is None:
+            self._repeats.turned_away(mark, carriage.order.at)
+        else:
             self._repeats.note(
                 mark, carriage.order.wanted.call.id, carriage.order.at, well=done.state == "settled"
             )
@@ -222,6 +232,11 @@ def _aim(setup: Setup, request: web.Request, path: str) -> Target:
     if any(fnmatchcase(path, pattern) for pattern in setup.rules.unpriced_paths):
         operation = Operation(UNPRICED, request.method, path, spends=False)
         return Target(dialect_for(path, request.headers), operation, path)
+    wanted = method_of(path)
+    if wanted is not None:
+        raise CallerFault(405, "wrong_method", f"{path[:200]} is asked by {wanted}")
+    if path.startswith(OWN_PATHS):
+        raise CallerFault(404, "no_such_route", f"budgetd has no {request.method} {path[:200]}")
     raise CallerFault(
         404,
         "path_not_priced",

@@ -76,7 +76,8 @@ def _stopped(stop: Stopped, call: str, key: str) -> Notice:
 
 def _figures(balance: Balance, needs: int) -> str:
     spent = f"{usd_display(balance.settled)} of {usd_display(balance.limit)} spent"
-    words = f"budget {balance.budget.name} ({describe(balance.budget.window)}): {spent}"
+    name, window = balance.budget.name, describe(balance.budget.window)
+    words = f"budget {name}: {spent}" if name == window else f"budget {name} ({window}): {spent}"
     if balance.unspent > 0:
         words += f", and this call may need {usd_display(needs)}"
     return words

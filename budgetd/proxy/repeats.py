@@ -23,7 +23,7 @@ class Repeats:
     """Failed calls by key and body."""
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[Mark, tuple[str, Instant]] = OrderedDict()
+        self._failed: OrderedDict[Mark, tuple[str | None, Instant]] = OrderedDict()
 
     def mark(self, key: str, data: bytes) -> Mark:
         """What a request is known by."""
@@ -41,8 +41,17 @@ class Repeats:
     def note(self, mark: Mark, call: str, now: Instant, *, well: bool) -> None:
         """How a call ended. After a good end the same request is a new one."""
         self._failed.pop(mark, None)
-        if well:
-            return
+        if not well:
+            self._remember(mark, call, now)
+
+    def turned_away(self, mark: Mark, now: Instant) -> None:
+        """budgetd refused it, so nothing was spent: asked again it is no retry, whatever its client
+        counts, unless it failed before.
+        """
+        if mark not in self._failed:
+            self._remember(mark, None, now)
+
+    def _remember(self, mark: Mark, call: str | None, now: Instant) -> None:
         self._failed[mark] = (call, now)
         if len(self._failed) > MOST:
             self._failed.popitem(last=False)

@@ -181,8 +181,9 @@ class Upstream:
                 if attempt == CONNECT_TRIES or isinstance(
                     error, aiohttp.ClientConnectorCertificateError
                 ):
+                    way_there = f" through the proxy {detour.address.host}" if detour else ""
                     raise UpstreamFault(
-                        f"cannot connect to {url.host}: {_reason(error)}", sent=False
+                        f"cannot connect to {url.host}{way_there}: {_reason(error)}", sent=False
                     ) from error
                 await asyncio.sleep(pause)  # a backoff: there is nothing to wait for but time
                 pause *= 2

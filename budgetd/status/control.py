@@ -34,6 +34,8 @@ from budgetd.status import pictures
 
 log = structlog.get_logger("budgetd.control")
 
+# What the log tells of an owner's act: who, how much, which way. No note: it is free text.
+TOLD = ("key", "all", "budget", "usd", "call", "lift", "now", "hint", "expires_in_s")
 MOST_BYTES = 64 * 1024
 NOTE_LENGTH = 500
 LONGEST_LIFE = 100 * 366 * 86_400  # of a token, in seconds
@@ -87,7 +89,8 @@ class Control:
                 self._authorise(request)
                 arguments = await _arguments(request, names)
                 done = await action(arguments)
-                log.info("by the owner", did=request.path, key=arguments.get("key"))
+                told = {name: arguments[name] for name in TOLD if name in arguments}
+                log.info("by the owner", did=request.path, **told)
                 return web.json_response(done, headers={"cache-control": "no-store"})
             except CallerFault as fault:
                 return problem(fault.status, fault.code, fault.message)

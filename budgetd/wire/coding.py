@@ -155,7 +155,9 @@ def decompress(data: bytes, encoding: str, limit: int) -> bytes:
 def too_large(limit: int) -> CallerFault:
     """The fault of a body above the limit, in bytes."""
     return CallerFault(
-        413, "request_too_large", f"the request body is larger than the limit of {limit} bytes"
+        413,
+        "request_too_large",
+        f"the request body is larger than limits.body_bytes allows: {limit} bytes",
     )
 
 

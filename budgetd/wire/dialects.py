@@ -71,6 +71,11 @@ def target(method: str, path: str, headers: Mapping[str, str]) -> Target | None:
     if path.startswith("/v1/v1/"):  # base_url with /v1 given to a client that adds its own
         path = path[3:]
     found = _EXACT.get((method, path))
+    if (
+        found is None and (method, "/v1" + path) in _EXACT
+    ):  # or a base_url without /v1 to one that does not
+        path = "/v1" + path
+        found = _EXACT[(method, path)]
     if found is None and "/" in path.strip("/"):
         found = _EXACT.get((method, path.rpartition("/")[0] + "/*"))
     if found is None:
@@ -79,6 +84,11 @@ def target(method: str, path: str, headers: Mapping[str, str]) -> Target | None:
     if not operation.spends and method == "GET" and "anthropic-version" in headers:
         dialect = _BY_NAME["anthropic"]
     return Target(dialect, operation, path)
+
+
+def method_of(path: str) -> str | None:
+    """The method that a path is asked by; None if no dialect knows the path."""
+    return next((method for method, known in _EXACT if known in {path, "/v1" + path}), None)
 
 
 def dialect_for(path: str, headers: Mapping[str, str]) -> Dialect:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from budgetd.cli import overview
 from budgetd.cli.app import app
+from budgetd.cli.launcher import checkout_state, start_command
 from tests.cli.town import SECRET, command, town
 
 CONFIG = """
@@ -42,7 +46,7 @@ async def test_status_shows_where_the_money_stands(tmp_path: Path) -> None:
         assert "4 calls" in rows["Last"]
         assert "key tiny is stopped" in text
         assert "(a loop)" in text
-        assert "spent, budget 5h: $0.00 of $0.0001" in text  # the refusal, with its figures
+        assert "spent, budget 5h: $0.00 of $0.0001; needed $" in text  # the refusal, with its figures
 
         page = json.loads(await it.good("status", "--json"))
         spent = page["last_24h"]["real"]["spent_usd"]
@@ -88,7 +92,12 @@ async def test_the_owner_changes_things(tmp_path: Path) -> None:
         status, answer = await it.chat()
         assert status == 429
         assert "stopped" in answer["error"]["message"]
-        await it.good("stop", "--all", "--lift")
+        await it.good("stop", "research")
+        assert "all keys are still stopped" in await it.good("stop", "research", "--lift")
+        await it.good("stop", "research")
+        text = await it.good("stop", "--all", "--lift")
+        assert "still stopped: key research" in text
+        assert "still" not in await it.good("stop", "research", "--lift")
         assert (await it.run("stop", "--all", "--lift")).code == 1
         assert (await it.run("stop")).code == 2
         assert (await it.run("stop", "research", "--all")).code == 2
@@ -143,10 +152,10 @@ async def test_no_daemon_is_told_in_a_line(tmp_path: Path, unused_tcp_port: int)
         said = await command(*arguments, "--url", url)
         assert said.code == 3, said
         assert f"no budgetd is running at {url}" in said.err
-        assert "budgetd run" in said.err
+        assert f"start it: {start_command()}" in said.err
     config = tmp_path / "c.yaml"
     config.write_text(f"listen: 127.0.0.1:{unused_tcp_port}\n")
-    said = await command("status", env={"BUDGETD_CONFIG": str(config)})
+    said = await command("status", env={"BUDGETD_CONFIG": str(config), "BUDGETD_URL": ""})
     assert said.code == 3
     assert url in said.err
 
@@ -180,3 +189,49 @@ async def test_help_fits_eighty_columns() -> None:
         assert 70 < max(map(len, said.output.splitlines())) <= 80
     assert (await command("--version")).out.startswith("budgetd 0.")
     assert (await command("nosuch")).code == 2
+
+
+async def test_a_call_is_named_whole_beside_a_long_ending() -> None:
+    rows = [
+        {
+            "call": f"06gzm85kz9sxadj561{number:02}",
+            "at": "2026-01-02T03:04:05Z",
+            "model": "claude-sonnet-4-5-20250929-with-a-tail",
+            "cost_usd": "0.0123456",
+            "hold_usd": "0.5",
+            "state": "uncertain",
+            "cause": "interrupted_by_a_restart_of_budgetd_itself",
+            "estimated": True,
+            "retry_of": "06gzm85kz9sxadj56100",
+        }
+        for number in range(2)
+    ]
+    out = Console(width=80, record=True, file=io.StringIO())
+    overview._calls(out, rows, "2026-01-02T03:05:00Z")
+    text = out.export_text()
+    assert all(row["call"] in text for row in rows)
+    assert text.count(":04:05") == 2
+    assert "$0.0123" in text
+    assert "retry" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_refusal_says_what_was_held_and_needed() -> None:
+    budget = {"budget": "5h", "settled": "0", "limit": "1", "held": "0.95"}
+    busy = {"reason": "busy", "budgets": [budget]}
+    assert overview._reason(busy) == "busy, budget 5h: $0.00 of $1.00, $0.95 held by others"
+    spent = {"reason": "spent", "needs": "0.05", "budgets": [budget | {"held": "0"}]}
+    assert overview._reason(spent) == "spent, budget 5h: $0.00 of $1.00; needed $0.05"
+
+
+def test_the_way_to_start_is_the_checkouts_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start_command(tmp_path / ".venv") == "budgetd run"
+    assert checkout_state(tmp_path / ".venv") is None
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "run").write_text("")
+    assert start_command(tmp_path / ".venv") == str(tmp_path / "scripts" / "run")
+    assert checkout_state(tmp_path / ".venv") == tmp_path / "state"
+    monkeypatch.chdir(tmp_path)
+    assert start_command(tmp_path / ".venv") == "scripts/run"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from budgetd.cli.doctor import Patient
+import pytest
+
+from budgetd.cli import checkup, doctor
+from budgetd.cli.doctor import Finding, Patient
 from budgetd.cli.reach import providers
 from tests.cli.town import command, town
 
@@ -52,7 +57,7 @@ async def test_a_bypass_is_seen(tmp_path: Path) -> None:
 async def test_without_a_daemon_the_ledger_is_looked_at(tmp_path: Path) -> None:
     async with town(tmp_path) as it:
         assert (await it.chat())[0] == 200
-        env, state = {"BUDGETD_CONFIG": str(it.config)}, it.state
+        env, state = {"BUDGETD_CONFIG": str(it.config), "BUDGETD_URL": ""}, it.state
         it.config.write_text(it.config.read_text().replace("127.0.0.1:0", "127.0.0.1:1"))
     said = await command("doctor", "--offline", "--json", env=env)
     found = graded(said.out)
@@ -91,7 +96,7 @@ async def test_open_doors_and_bad_files_are_seen(tmp_path: Path) -> None:
 
 async def test_somebody_else_at_the_address(tmp_path: Path) -> None:
     async with town(tmp_path) as it:
-        said = await command("doctor", "--offline", "--json", "--url", it.sim.url)
+        said = await command("doctor", "--offline", "--json", "--url", it.sim.url, env=it.env)
         assert said.code == 1
         assert "is not budgetd" in graded(said.out)["daemon"][0]["finding"]
 
@@ -108,3 +113,36 @@ def test_a_provider_that_cannot_be_reached(tmp_path: Path) -> None:
         found = list(providers(Patient(config=config, environ={"NO_PROXY": "127.0.0.1"})))
     assert {finding.grade for finding in found} == {"warn"}
     assert {finding.what for finding in found} == {"openai", "anthropic"}
+
+
+def test_a_ledger_of_somebody_else_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"")
+    patient = Patient(state=tmp_path, url="http://127.0.0.1:1", environ={})
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root
+    (finding,) = checkup.ledger(patient)
+    assert finding.grade == "fail"
+    assert "not yours" in finding.said
+    assert finding.advice == "run this as the user that runs budgetd"
+
+    def closed(_: Patient) -> Iterator[Finding]:
+        yield from ()
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    (finding,) = doctor._careful(closed, patient)
+    assert "Errno" not in finding.said
+    assert finding.advice == "run this as the user that runs budgetd"
+
+
+def test_without_a_daemon_a_checkout_looks_where_its_script_keeps_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, home = tmp_path / "state", tmp_path / "home"
+    monkeypatch.setattr(checkup, "checkout_state", lambda: kept)
+    patient = Patient(url="http://127.0.0.1:1", environ={"HOME": str(home)})
+    (finding,) = checkup.ledger(patient)
+    assert f"none yet in {home / '.local/state/budgetd'}" in finding.said
+    kept.mkdir()
+    (kept / "ledger.db").write_bytes(b"")
+    assert str(kept / "ledger.db") in next(checkup.ledger(patient)).said

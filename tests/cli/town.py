@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,16 @@ from budgetd.simulator import Script, Simulator
 from tests.rig import DaemonProcess, config_text
 
 SECRET = "sk-proj-0123456789abcdefSECRET"
+NOWHERE = "http://127.0.0.1:1"  # where nothing listens
+HOME = tempfile.TemporaryDirectory(prefix="budgetd-home-")  # removed when the tests are over
 # Nothing of the developer's own settings, and the width that the output is made for.
 BARE = {
-    **{name: text for name, text in os.environ.items() if not name.startswith("BUDGETD_")},
+    **{
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("BUDGETD_", "XDG_")) and not name.lower().endswith("_proxy")
+    },
+    "HOME": HOME.name,
     "COLUMNS": "80",
     "NO_PROXY": "127.0.0.1",
     "TZ": "UTC",
@@ -42,7 +50,11 @@ class Said:
 
 
 async def command(*arguments: str, env: Mapping[str, str] | None = None) -> Said:
-    """Run `budgetd` with these arguments, to its end."""
+    """Run `budgetd` with these arguments, to its end.
+
+    It never finds a daemon that the tests did not start: $BUDGETD_URL leads nowhere unless `env`
+    says otherwise ("": to where the configuration listens).
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -51,7 +63,7 @@ async def command(*arguments: str, env: Mapping[str, str] | None = None) -> Said
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**BARE, **(env or {})},
+        env={**BARE, "BUDGETD_URL": NOWHERE, **(env or {})},
     )
     out, err = await process.communicate()
     assert process.returncode is not None

@@ -159,7 +159,7 @@ def complained(dialect: str, status: int, headers: Any, body: bytes) -> str:
     assert error.status_code == status
     told = json.loads(body)
     inner = told["error"]
-    assert inner["message"].startswith("budgetd: ")
+    assert inner["message"].startswith("budgetd")
     assert inner["message"] in str(error).replace("\\\\", "\\")  # it shows the body's repr
     if dialect == ANTHROPIC:
         assert told["type"] == "error"

@@ -9,6 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from budgetd.config.load import load
+from budgetd.core.money import pico_from_usd
+from budgetd.daemon import Daemon
 from budgetd.proxy import relay
 from tests.e2e.books import PICO, drawers, entries, newest
 from tests.e2e.playing import KINDS, PLENTY, Pair, read_events, reconcile, settled_up
@@ -160,6 +163,8 @@ async def test_adjusting_a_call(tmp_path):
         status, told = await home.control("adjust", call=call, usd="0.25", note="by hand")
         assert status == 200
         assert drawers(home.state)[0].settled == cost + PICO // 4
+        (shown,) = (await home.status("/status/keys/default"))["calls"]
+        assert pico_from_usd(shown["cost_usd"]) == cost + PICO // 4
         status, told = await home.control("adjust", call=call, usd="-100")
         assert (status, told["after_usd"]) == (200, "0")  # never below nothing
         assert drawers(home.state)[0].settled == 0
@@ -232,6 +237,26 @@ async def test_a_budget_that_observes_binds_nothing(tmp_path):
 
 
 # ------------------------------------------------------------------------------------ reload
+
+
+async def test_a_file_that_comes_after_the_start_is_taken_over(tmp_path):
+    environ = {
+        "XDG_CONFIG_HOME": str(tmp_path / "etc"),
+        "XDG_STATE_HOME": str(tmp_path / "var"),
+        "HOME": str(tmp_path),
+        "BUDGETD_LISTEN": "127.0.0.1:0",
+    }
+    place = tmp_path / "etc" / "budgetd" / "config.yaml"
+    place.parent.mkdir(parents=True)
+    daemon = Daemon(load(None, environ), environ)
+    await daemon.start()
+    try:
+        assert daemon.standing.config == "built-in defaults"
+        place.write_text("keys: {late: 1.00 per 5h}\n")
+        await until(lambda: daemon.gateway.setup.rules.key("late") is not None)
+        assert daemon.standing.config == str(place)
+    finally:
+        await daemon.stop()
 
 
 async def test_an_amount_changes_and_what_was_spent_stays(tmp_path):

@@ -54,12 +54,10 @@ UNKNOWN = (
     "/v1beta/models/gemini-pro:generateContent",
     "/v1/engines/davinci/completions",
     "/openai/v1/chat/completions",
-    "/chat/completions",
-    "/messages",
     "/v2/messages",
-    "/control/nothing",
-    "/status/nothing/here",
+    "/v2/chat/completions",
 )
+OURS = ("/control/nothing", "/status/nothing/here", "/healthz/deep")
 TRICKS = (
     "//v1/messages",
     "/v1//messages",
@@ -126,6 +124,10 @@ async def test_paths_that_are_not_understood_reach_nobody(tmp_path: Path) -> Non
                 message = complained(ANTHROPIC, 404, heard.headers, heard.body)
                 assert "unpriced_paths" in message
                 assert f"{method} {target}" in message
+        for target in OURS:  # no advice to let it through: it is no provider's
+            heard = await send(home, target)
+            message = complained(ANTHROPIC, 404, heard.headers, heard.body)
+            assert f"budgetd has no POST {target}" in message
         assert witness.requests == []
         await untouched(home)
 
@@ -137,12 +139,15 @@ async def test_no_spelling_of_a_path_leads_around_the_price(tmp_path: Path) -> N
                 if label and not target.startswith("/"):
                     continue
                 heard = await send(home, label + target)
-                assert heard.status in {400, 404}, (label, target, heard)
+                assert heard.status in {400, 404, 405}, (label, target, heard)
                 complained(ANTHROPIC, heard.status, heard.headers, heard.body)
         for method in METHODS:
             for path in (PATHS[ANTHROPIC], PATHS[OPENAI], "/v1/embeddings"):
                 heard = await send(home, path, method)
-                assert heard.status in {400, 404}, (method, path)
+                assert heard.status in {400, 404, 405}, (method, path)
+        heard = await send(home, PATHS[ANTHROPIC], "GET")
+        message = complained(ANTHROPIC, 405, heard.headers, heard.body)
+        assert f"{PATHS[ANTHROPIC]} is asked by POST" in message
         assert witness.requests == []
         await untouched(home)
 

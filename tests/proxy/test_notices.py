@@ -44,7 +44,7 @@ def test_one_spent_budget() -> None:
     notice = notice_of(Refuse((balance("5h", reset),), DOLLAR, reset), "c1", "team", NOW)
     assert notice.reason == "spent"
     assert notice.message == (
-        "Usage limit reached: budget 5h (5h): $2.00 of $2.00 spent. Resets at 06:43 (in 37 min)."
+        "Usage limit reached: budget 5h: $2.00 of $2.00 spent. Resets at 06:43 (in 37 min)."
     )
     assert notice.plain == "Usage limit reached: budget 5h. Resets at 06:43 (in 37 min)."
     assert notice.resets_at == reset

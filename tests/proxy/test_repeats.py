@@ -33,6 +33,16 @@ def test_a_client_that_counts_is_believed() -> None:
     assert repeats.previous(mark, {"x-stainless-retry-count": ""}, 0) is None
 
 
+def test_what_was_turned_away_cost_nothing_and_is_no_retry_when_it_comes_again() -> None:
+    repeats, counted = Repeats(), {"x-stainless-retry-count": "1"}
+    mark = repeats.mark("team", b"body")
+    repeats.turned_away(mark, 0)
+    assert repeats.previous(mark, counted, 1) is None
+    repeats.note(mark, "c1", 2, well=False)  # let in, it failed: now it is one
+    repeats.turned_away(mark, 3)
+    assert repeats.previous(mark, counted, 4) == "c1"
+
+
 def test_the_oldest_are_forgotten_and_the_words_are_never_kept() -> None:
     repeats = Repeats()
     for number in range(MOST + 5):

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from budgetd.errors import CallerFault
-from budgetd.wire.dialects import DIALECTS, Labels, dialect_for, split_labels, target
+from budgetd.wire.dialects import DIALECTS, Labels, dialect_for, method_of, split_labels, target
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def aim(method: str, path: str, **headers: str) -> tuple[str, str, str] | None:
 def test_targets() -> None:
     assert aim("POST", "/v1/chat/completions") == ("openai_chat", "chat", "/v1/chat/completions")
     assert aim("POST", "/v1/v1/messages") == ("anthropic", "messages", "/v1/messages")
+    assert aim("POST", "/chat/completions") == ("openai_chat", "chat", "/v1/chat/completions")
+    assert aim("GET", "/models") == ("openai_chat", "models", "/v1/models")
     assert aim("POST", "/v1/messages/count_tokens") == (
         "anthropic",
         "count_tokens",
@@ -84,3 +86,14 @@ def test_the_dialect_to_complain_in() -> None:
     assert name("/v1/models", anthropic_version="1") == "anthropic"
     assert name("/x", x_api_key="k") == "anthropic"
     assert name("/v1/chat/completions") == "openai_chat"
+
+
+def test_the_method_that_a_path_is_asked_by() -> None:
+    asked = (
+        "/v1/messages",
+        "/chat/completions",
+        "/v1/models",
+        "/v1/responses",
+        "/v1/models/gpt-4o",
+    )
+    assert [method_of(path) for path in asked] == ["POST", "POST", "GET", None, None]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from budgetd.cli import paper
 from budgetd.cli.demo.story import Part, Story
+from budgetd.cli.launcher import start_command
 from budgetd.core.money import PICO_PER_USD
 
 ROWS = 5  # of calls: the whole picture fits 24 lines
@@ -185,7 +186,7 @@ def summary(story: Story, out: Console) -> None:
     out.print()
     for part in story.parts:
         out.print(
-            f"[bold]{part.name}[/] made {part.calls} calls, was refused at its limit, waited"
+            f"[bold]{part.name}[/] made {paper.calls(part.calls)}, was refused at its limit, waited"
             f" {part.waited:.0f} s, and went on."
         )
     bill, spent = story.bill, ledger(story)
@@ -194,6 +195,7 @@ def summary(story: Story, out: Console) -> None:
     if bill == spent:
         out.print(f"budgetd's ledger     {_fixed(spent, 12)}  [green]equal to the pico-dollar[/]")
         out.print()
-        out.print("Your agents next: [bold]budgetd run[/] prints the two lines that they need.")
+        start = paper.plain(start_command())
+        out.print(f"Your agents next: [bold]{start}[/] prints the two lines that they need.")
     else:
         out.print(f"budgetd's ledger     {_fixed(spent, 12)}  [red]not equal[/]")
