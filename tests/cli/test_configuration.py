@@ -73,3 +73,42 @@ async def test_show_is_what_is_in_force(tmp_path: Path) -> None:
     assert data["providers"]["openai"]["credential"] == {"env": "PROVIDER_KEY"}
     assert SECRET not in said.out
     assert json.loads((await command("config", "show", "--json")).out)["listen"] == "127.0.0.1:4141"
+
+
+async def test_a_secret_that_only_the_daemon_has_is_a_warning(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "providers: {openai: {credential: {env: ONLY_THE_DAEMONS}}}\n"
+        "keys: {a: {budgets: 1 total, credentials: [{env: A_KEY}, {credential: a}]}}\n"
+    )
+    named = ("--config", str(config))
+    said = await command("config", "check", str(config))
+    assert said.code == 0, said
+    assert "warning: environment variable ONLY_THE_DAEMONS is not set in this shell" in said.out
+    assert "warning: environment variable A_KEY is not set in this shell" in said.out
+    assert "the daemon must have it" in said.out
+    assert (await command("config", "show", *named)).code == 0
+    assert (await command("prices", "show", "openai", "gpt-4o", *named)).code == 0
+    price = ("openai", "mine", "--input", "1", "--output", "2")
+    assert (await command("prices", "set", *price, *named)).code == 0
+    said = await command("doctor", "--offline", "--json", "--state", str(tmp_path / "s"), *named)
+    assert said.code == 0
+    assert "ONLY_THE_DAEMONS" in said.out
+
+    said = await command("run", "--state", str(tmp_path / "s"), *named)
+    assert said.code == 1
+    assert "ONLY_THE_DAEMONS is not set" in said.err
+
+
+async def test_a_file_that_is_missing_is_named_with_its_place(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("keys: {a: {budgets: 1 total, credentials: [{file: secrets/a.txt}]}}\n")
+    said = await command("config", "check", str(config))
+    assert said.code == 1
+    assert f"file {tmp_path / 'secrets' / 'a.txt'} does not exist" in said.out
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "a.txt").write_text(SECRET)
+    (tmp_path / "secrets" / "a.txt").chmod(0o644)
+    said = await command("config", "check", str(config))
+    assert said.code == 0
+    assert f"chmod 600 {tmp_path / 'secrets' / 'a.txt'}" in said.out

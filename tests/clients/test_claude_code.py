@@ -91,7 +91,7 @@ async def test_a_limit_in_mid_task_and_on_after_the_reset(claude_program, tmp_pa
             turns = len(sim.bill.lines)
             assert turns > 1  # it was in the middle of its task
             assert stopped.code == 1
-            assert "Usage limit reached: budget 1m (1m): $0." in stopped.result
+            assert "Usage limit reached: budget 1m: $0." in stopped.result
             assert " of $0.60 spent, and this call may need $0." in stopped.result
             assert "Resets at " in stopped.result
             assert refusals(state) == ["spent"]  # one request, and no other

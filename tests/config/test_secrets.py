@@ -90,7 +90,7 @@ def test_what_is_missing_is_named_by_its_source(place):
     del env["CREDENTIALS_DIRECTORY"]
     assert faults(place, env) == [
         "environment variable A_KEY is empty",
-        "file a.txt does not exist",
+        f"file {place / 'a.txt'} does not exist",
         "systemd credential a cannot be read: $CREDENTIALS_DIRECTORY is not set",
         "file openai.txt is empty",
     ]
@@ -127,7 +127,8 @@ def test_a_file_that_others_can_read_is_a_warning(place):
     (place / "a.txt").chmod(0o644)
     (warning,) = load(place / "config.yaml", environ(place)).warnings
     assert str(warning).endswith(
-        "config.yaml:4: keys.a.credentials[1]: other users can read this file (chmod 600 a.txt)"
+        "config.yaml:4: keys.a.credentials[1]: other users can read this file"
+        f" (chmod 600 {place / 'a.txt'})"
     )
     assert warning.severity == "warning"
 

@@ -299,7 +299,7 @@ async def test_a_spent_budget_ends_in_one_request_and_opens_again(tmp_path, name
         assert refusals(home) == ["spent", "spent"]
         assert len(home.sim.requests) == served
         assert error.status_code == 429
-        assert "Usage limit reached: budget 5h (5h): $0.0" in error.message
+        assert "Usage limit reached: budget 5h: $0.0" in error.message
         assert " of $0.01 spent" in error.message
         assert "Resets at " in error.message
         details = told(error)
