@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import sqlite3
+import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from budgetd.simulator import Simulator
+from budgetd.cli.run import _cannot_start
+from budgetd.config.load import load
+from budgetd.errors import StoreFault
+from budgetd.simulator import Script, Simulator
 from tests.cli.town import BARE, SECRET, command, town
 from tests.rig import DaemonProcess, config_text, until
 
@@ -19,15 +25,12 @@ KEYS = """
 keys:
   research: [2.00 per 5h, 40.00 per week]
   writer: 10 total
-  agent-*: 1.00 per 5h
+  agent-*: [1.00 per 5h, 20.00 per week]
 """
 
 
 async def banner(config: Path, **env: str) -> tuple[str, str]:
     """What `run` prints, and its URL; it is stopped as soon as it has said it all."""
-    import asyncio
-    import sys
-
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -60,10 +63,13 @@ async def test_it_says_how_to_wrap_an_agent(tmp_path: Path) -> None:
     assert "Callers that no key claims share: $5.00 per 5h." in lines
     assert "  research: $2.00 per 5h and $40.00 per week from Monday (UTC)" in lines
     assert "  writer: $10.00 in total" in lines
-    assert any("agent-*: $1.00 per 5h for each" in line for line in lines)
+    assert any("agent-*: $1.00 per 5h and $20.00 per week" in line for line in lines)
     assert f"Config  {config}" in lines
     assert any(line.startswith("Prices  genai-prices ") for line in lines)
-    assert f"Status  {url}/status, or: budgetd status" in lines
+    assert f"Status  {url}/status" in lines
+    assert f"        or: budgetd status --url {url}" in lines
+    words = [line for line in lines if not line.startswith(("Config", "State"))]
+    assert max(map(len, words)) <= 80
 
 
 async def test_a_token_key_says_how_to_get_one(tmp_path: Path) -> None:
@@ -197,4 +203,38 @@ async def test_a_state_directory_that_is_not_ours(tmp_path: Path) -> None:
     locked.mkdir(mode=0o500)
     said = await command("run", "--state", str(locked / "state"))
     assert said.code == 1
-    assert "Permission denied" in said.err
+    assert "no permission for" in said.err
+
+
+def test_no_permission_is_said_in_plain_words(tmp_path: Path) -> None:
+    loaded = load(None, {"BUDGETD_STATE": str(tmp_path), "HOME": str(tmp_path)})
+    fault = StoreFault("words of the store: [Errno 13] Permission denied")
+    fault.__cause__ = PermissionError(13, "Permission denied", str(tmp_path / "lock"))
+    told = _cannot_start(fault, loaded)
+    assert "Errno" not in told.message
+    assert f"no permission for {tmp_path / 'lock'}" in told.message
+    assert "run this as the user that owns it" in told.advice[0]
+
+
+async def test_it_says_what_it_waits_for(tmp_path: Path) -> None:
+    state, config = tmp_path / "state", tmp_path / "config.yaml"
+    async with Simulator(script=Script(tokens=400, pace=0.5)) as sim, aiohttp.ClientSession() as http:
+        config.write_text(config_text(sim.url, state))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "budgetd", "run", "--config", str(config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=BARE,
+        )
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().split()[-1]
+        body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+        headers = {"authorization": f"Bearer {SECRET}"}
+        chat = f"{url}/v1/chat/completions"
+        async with asyncio.timeout(60), http.post(chat, json=body, headers=headers) as answer:
+            assert await answer.content.readline()
+            process.send_signal(signal.SIGINT)
+            while b"waits for 1 open call, at most" not in (line := await process.stdout.readline()):
+                assert line
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
