@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 
 from budgetd.cli import paper
+from budgetd.cli.fault import CommandFault
+from budgetd.cli.link import daemon_url
 from budgetd.config.load import Loaded
 from budgetd.core.budgets import Budget
 from budgetd.core.money import usd_display
@@ -14,13 +18,25 @@ from budgetd.core.windows import Total, describe
 from budgetd.daemon import Daemon
 
 MOST_KEYS = 6
+WIDTH = 80
+COPIED = ("Config", "State", "Status", "       ")
 PROC = Path("/proc")
 
 
 def show(daemon: Daemon, loaded: Loaded) -> None:
     """Print it. The first line, with the URL, is the caller's."""
     for line in lines(daemon, loaded):
-        print(line)
+        print(folded(line))
+
+
+def folded(line: str) -> str:
+    """A line of words in eighty columns. What is copied (a command, a path) is never broken."""
+    if "export " in line or line.startswith(COPIED):
+        return line
+    indent = line[: len(line) - len(line.lstrip())] + "    "
+    return fill(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def lines(daemon: Daemon, loaded: Loaded) -> Iterator[str]:
@@ -37,14 +53,26 @@ def lines(daemon: Daemon, loaded: Loaded) -> Iterator[str]:
         yield f"Everything together: {_words(rules.everything)}."
     yield from _keys(rules, url)
     yield ""
-    yield f"Status  {url}/status, or: budgetd status"
-    yield f"Config  {loaded.path or 'built-in defaults'}"
+    if _is_found(url):
+        yield f"Status  {url}/status, or: budgetd status"
+    else:
+        yield f"Status  {url}/status"
+        yield f"        or: budgetd status --url {url}"
+    yield f"Config  {loaded.path.absolute() if loaded.path else 'built-in defaults'}"
     yield f"State   {loaded.state}"
     book = daemon.gateway.setup.tariff.book
     yield f"Prices  {book.source}, data up to {book.as_of}"
     for warning in (*map(str, loaded.warnings), *book.warnings):
         yield f"Warning: {warning}"
     yield ""
+
+
+def _is_found(url: str) -> bool:
+    """Whether a command in the same environment would find the daemon by itself."""
+    try:
+        return daemon_url(os.environ.get("BUDGETD_URL"), os.environ) == url
+    except CommandFault:
+        return False
 
 
 def _keys(rules: Rules, url: str) -> Iterator[str]:

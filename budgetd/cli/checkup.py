@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from budgetd import __version__
 from budgetd.cli import banner, paper
@@ -209,8 +209,31 @@ def shell(patient: Patient) -> Iterator[Finding]:
             yield Finding("warn", "this shell", f"{name} points elsewhere", f"budgetd is at {url}")
         elif name == "OPENAI_BASE_URL" and not urlsplit(given).path.rstrip("/").endswith("/v1"):
             yield Finding("fail", "this shell", f"{name} lacks /v1", f"export {name}={url}{path}")
+        elif (label := _label(given)) and not _is_key(patient, label):
+            said = f"{name} names key {paper.plain(label)}, which there is not: calls are refused"
+            yield Finding("warn", "this shell", said, "see: budgetd keys list")
         else:
             yield Finding("ok", "this shell", f"{name} leads to budgetd")
+
+
+def _label(url: str) -> str:
+    """The key that a base URL names by /k/NAME; empty for none."""
+    steps = urlsplit(url).path.split("/")
+    return unquote(steps[steps.index("k") + 1]) if "k" in steps[:-1] else ""
+
+
+def _is_key(patient: Patient, name: str) -> bool:
+    """Whether calls under this name have a key: as the daemon says, else as its file would."""
+    try:
+        return bool(patient.link().key(name))
+    except CommandFault as fault:
+        if fault.code != NOT_RUNNING:
+            return False
+    loaded = maybe_loaded(patient)
+    try:
+        return loaded is None or loaded.rules(fingerprint=str).key(name) is not None
+    except ConfigError:
+        return True  # told elsewhere
 
 
 def _address(url: str) -> tuple[str, int | None]:

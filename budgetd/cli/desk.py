@@ -30,9 +30,7 @@ def stop(url: str | None, key: str | None, *, now: bool, lift: bool, note: str) 
     """Stop a key or all of them, or lift that."""
     who = f"key {key}" if key is not None else "everything"
     link = Link.find(url, os.environ)
-    done = link.change(
-        "stop", key=key, all=key is None, lift=lift, now=now, note=note
-    )
+    done = link.change("stop", key=key, all=key is None, lift=lift, now=now, note=note)
     if lift:
         if not done["lifted"]:
             raise CommandFault(f"{who} was not stopped")

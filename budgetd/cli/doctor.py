@@ -64,8 +64,9 @@ Check = Callable[[Patient], Iterator[Finding]]
 
 def examine(patient: Patient, *, as_json: bool) -> int:
     """Run every check and print what they found, as they find it. Returns 1 if one failed."""
-    from budgetd.cli import checkup, reach
+    from budgetd.cli import checkup, logs, reach
 
+    logs.configure("error", "text")  # what a check meets is told as a finding, not as a log line
     checks: list[Check] = [*checkup.CHECKS, *reach.CHECKS]
     out = paper.console()
     found: list[Finding] = []

@@ -136,7 +136,10 @@ class Link:
         except http.client.HTTPException:
             raise _stranger(self.url) from None
         except OSError as error:
-            advice = f"start it: {start_command()}", "or say where it is: --url URL, or $BUDGETD_URL"
+            advice = (
+                f"start it: {start_command()}",
+                "or say where it is: --url URL, or $BUDGETD_URL",
+            )
             message = f"no budgetd is running at {self.url} ({_why(error)})"
             raise CommandFault(message, *advice, code=NOT_RUNNING) from None
         finally:

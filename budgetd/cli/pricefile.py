@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import SequenceMatcher
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -26,7 +27,10 @@ from budgetd.cli.pricebook import compiled
 from budgetd.config.document import parse
 from budgetd.config.load import Loaded, load
 from budgetd.config.places import find, user_file
-from budgetd.config.problems import ConfigError
+from budgetd.config.problems import ConfigError, Problem, did_you_mean, dotted
+from budgetd.config.problems import shown as plainly
+from budgetd.config.providers import Prices
+from budgetd.core.pricebook import PriceBook
 from budgetd.runtime import SystemClock
 
 Target = tuple[str, str]  # provider, model
@@ -40,14 +44,21 @@ def set_price(
 ) -> None:
     """Write it, and say so. Raises CommandFault; then the file is as it was."""
     path = config or find(environ) or user_file(environ)
+    _are_prices(prices)
     real = path.resolve()  # a link stays a link
+    if real.exists() and not (os.access(real, os.W_OK) and real.stat().st_mode & 0o222):
+        raise CommandFault(f"{path} is read-only: nothing was changed")
     before = real.read_bytes() if real.exists() else b""
     after = _with_price(before, path, target, prices)
     _only_that_changed(before, after, path, target)
-    real.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft(real, after)
     try:
-        loaded, warnings = _checked(draft, path, environ)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(real, after)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CommandFault(f"{path} cannot be written: {real.parent}: {why}") from None
+    try:
+        loaded, book = _checked(draft, environ, target)
         _reads_as_typed(loaded, target, prices)
         draft.replace(real)
     finally:
@@ -56,12 +67,25 @@ def set_price(
     written = loaded.settings.providers[provider].prices[model].dollars()
     words = ", ".join(f"{name}{_words(value)}" for name, value in written.items())
     print(f"{path}: {provider}/{model} is now {words}")
-    for warning in warnings:
+    for warning in book.warnings:
         print(f"Warning: {warning}")
+    found = book.providers[provider].models.find(model)
+    if found is not None and found.variants:
+        names = ", ".join(name.partition("=")[2] or name for name in sorted(found.variants))
+        print(f"Its list prices for {names} stay as they are.")
     if before:
         print("A running budgetd that uses this file takes it over by itself.")
     else:
         print("The file is new: restart budgetd to use it.")
+
+
+def _are_prices(prices: Mapping[str, str]) -> None:
+    for bucket in prices:
+        if bucket not in Prices.model_fields:
+            near = did_you_mean(bucket, Prices.model_fields)
+            known = fill(f"there are {', '.join(Prices.model_fields)}", 76).splitlines()
+            advice = (near, *known) if near.startswith("did") else known
+            raise CommandFault(f"{plainly(bucket)} is no price", *advice)
 
 
 def _words(value: Decimal | bool) -> str:
@@ -187,11 +211,19 @@ def _draft(real: Path, text: bytes) -> Path:
     return Path(name)
 
 
-def _checked(draft: Path, path: Path, environ: Mapping[str, str]) -> tuple[Loaded, tuple[str, ...]]:
-    """The draft as a configuration, and what is odd about its prices."""
+def _checked(draft: Path, environ: Mapping[str, str], target: Target) -> tuple[Loaded, PriceBook]:
+    """The draft as a configuration, and its prices. Its lines are not the file's: none is named."""
     try:
         loaded = load(draft, environ, reading="unread")
-        book = compiled(loaded, SystemClock().wall())
+        return loaded, compiled(loaded, SystemClock().wall())
     except ConfigError as error:
-        raise CommandFault(str(error).replace(str(draft), str(path))) from None
-    return loaded, book.warnings
+        lines = [_told(problem, target) for problem in error.problems]
+        raise CommandFault("nothing was changed, because then", *lines) from None
+
+
+def _told(problem: Problem, target: Target) -> str:
+    """A problem of the draft, without its place; one of the price by the price's name."""
+    price = dotted(("providers", target[0], "prices", target[1]))
+    what = problem.path.removeprefix(f"{price}.")
+    hint = f" ({problem.hint})" if problem.hint else ""
+    return f"{what}: {problem.message}{hint}" if what else f"{problem.message}{hint}"

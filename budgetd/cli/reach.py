@@ -9,19 +9,26 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import (  # type: ignore[attr-defined]  # typeshed leaves the second one out
+    getproxies_environment,
+    proxy_bypass_environment,
+)
+
+from yarl import URL
 
 from budgetd.cli.checkup import maybe_loaded
 from budgetd.cli.doctor import Check, Finding, Patient
 from budgetd.config.load import Loaded
 from budgetd.config.presets import effective, provider_names
 from budgetd.config.providers import ProviderSettings
+from budgetd.proxy.detour import Detour, Detours
 from budgetd.proxy.upstream import trust
 
+SOMEWHERE = "somewhere.invalid"  # a host that no NO_PROXY names
 PATIENCE = 6.0  # seconds for a connection
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -34,8 +41,30 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
         for name in (*PROXIES, *CERTIFICATES)
         if patient.environ.get(name) or patient.environ.get(name.lower())
     ]
-    said = f"{', '.join(seen)} are set, and used" if seen else "no proxy or certificate variables"
+    said = f"seen: {', '.join(seen)}" if seen else "no proxy or certificate variables"
     yield Finding("ok", "network", said)
+    yield from _ways_out(Detours(), getproxies_environment())
+
+
+def _ways_out(detours: Detours, named: Mapping[str, str]) -> Iterator[Finding]:
+    """Where the daemon's calls would go out, for each proxy variable that it has."""
+    for scheme in ("https", "http"):
+        if not (named.get(scheme) or named.get("all")):
+            continue
+        if proxy_bypass_environment(SOMEWHERE, named):
+            yield Finding("ok", "network", f"no proxy for {scheme}: NO_PROXY is for every host")
+            continue
+        detour = detours.to(URL(f"{scheme}://{SOMEWHERE}"))
+        name = scheme.upper() if named.get(scheme) else "ALL"
+        if detour is None:
+            advice = "only http:// proxies are understood; calls go straight to the providers"
+            yield Finding("warn", "network", f"{name}_PROXY is not used", advice)
+        else:
+            yield Finding("ok", "network", f"{scheme} goes through {_origin(detour)}")
+
+
+def _origin(detour: Detour) -> str:
+    return str(detour.address.origin())
 
 
 def providers(patient: Patient) -> Iterator[Finding]:
@@ -66,31 +95,31 @@ def _places(loaded: Loaded) -> list[tuple[str, str]]:
 def _reach(name: str, url: str) -> Finding:
     parts = urlsplit(url)
     host = parts.hostname or ""
+    detour = Detours().to(URL(url))
+    through = f" through {_origin(detour)}" if detour else ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        _connect(parts.scheme, host, parts.port or (443 if parts.scheme == "https" else 80))
+        _connect(parts.scheme, host, port, detour)
     except ssl.SSLCertVerificationError as error:
         advice = "behind a company's proxy? point SSL_CERT_FILE at its certificate"
-        return Finding("fail", name, f"{url}: certificate: {error.verify_message}", advice)
+        said = f"{url}{through}: certificate: {error.verify_message}"
+        return Finding("fail", name, said, advice)
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         advice = "is there a network? a proxy to name in HTTPS_PROXY? else: --offline"
-        return Finding("warn", name, f"{url} cannot be reached: {why.lower()}", advice)
-    return Finding("ok", name, f"{url} answers")
+        return Finding("warn", name, f"{url} cannot be reached{through}: {why.lower()}", advice)
+    return Finding("ok", name, f"{url} answers{through}")
 
 
-def _connect(scheme: str, host: str, port: int) -> None:
-    proxy = getproxies().get(scheme)
+def _connect(scheme: str, host: str, port: int, detour: Detour | None) -> None:
     context = trust() if scheme == "https" else None
-    if proxy and not proxy_bypass(host):
-        through = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+    if detour is not None:
+        proxy, gate = detour.address.host or "", detour.address.port or 80
         if context is None:
-            target = (through.hostname or "", through.port or 80)
-            socket.create_connection(target, timeout=PATIENCE).close()
+            socket.create_connection((proxy, gate), timeout=PATIENCE).close()
             return
-        tunnel = http.client.HTTPSConnection(
-            through.hostname or "", through.port or 80, timeout=PATIENCE, context=context
-        )
-        tunnel.set_tunnel(host, port)
+        tunnel = http.client.HTTPSConnection(proxy, gate, timeout=PATIENCE, context=context)
+        tunnel.set_tunnel(host, port, headers=dict(detour.headers))
         with closing(tunnel):
             tunnel.connect()
         return

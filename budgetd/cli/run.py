@@ -24,6 +24,7 @@ from budgetd.config.problems import ConfigError
 from budgetd.config.secrets import SecretFault
 from budgetd.daemon import Daemon, serve
 from budgetd.errors import StateInUse, StoreFault
+from budgetd.runtime import Tasks
 
 ASKING = 2.0  # seconds for whoever has our address to say who it is
 EXPECTED = (StateInUse, StoreFault, SecretFault, PriceListError, ConfigError, OSError)
@@ -61,10 +62,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(loaded: Loaded, environ: Mapping[str, str]) -> None:
     daemon = Daemon(loaded, environ)
     serving = False
+    tasks = Tasks()
 
     def announce() -> None:
         nonlocal serving
         serving = True
+        tasks.spawn(_tell_wait(daemon), name="tell what is waited for")
         with suppress(OSError):  # nobody reads it: no reason not to serve
             print(f"budgetd serves {daemon.url}", flush=True)
             if "NOTIFY_SOCKET" not in os.environ:  # a service's journal needs no instructions
@@ -77,6 +80,21 @@ async def _serve(loaded: Loaded, environ: Mapping[str, str]) -> None:
         if not serving and isinstance(error, EXPECTED):
             raise _cannot_start(error, loaded) from error
         raise
+    finally:
+        await tasks.cancel()
+
+
+async def _tell_wait(daemon: Daemon) -> None:
+    """Once it is to stop: say what it waits for, and how not to."""
+    await daemon.wait()
+    if number := daemon.gateway.open_calls:
+        longest = daemon.gateway.setup.rules.patience.stop
+        with suppress(OSError):
+            print(
+                f"budgetd waits for {number} open call{'' if number == 1 else 's'},"
+                f" at most {longest:.0f} s (Ctrl-C again: end them now)",
+                flush=True,
+            )
 
 
 def _cannot_start(error: Exception, loaded: Loaded) -> CommandFault:
@@ -85,6 +103,8 @@ def _cannot_start(error: Exception, loaded: Loaded) -> CommandFault:
         case StateInUse():
             other = f"stop it, or use another directory: --state DIR (now {loaded.state})"
             return CommandFault(str(error), other)
+        case StoreFault(__cause__=OSError() as cause):
+            return _no_state(cause, loaded)
         case StoreFault():
             advice = "look closer: budgetd doctor", "or use another directory: --state DIR"
             return CommandFault(str(error), *advice)
@@ -100,7 +120,16 @@ def _cannot_start(error: Exception, loaded: Loaded) -> CommandFault:
                 f"no permission to listen on {loaded.settings.listen}", _elsewhere()
             )
     assert isinstance(error, OSError)
+    return _no_state(error, loaded)
+
+
+def _no_state(error: OSError, loaded: Loaded) -> CommandFault:
     place = error.filename or loaded.state
+    if isinstance(error, PermissionError):
+        return CommandFault(
+            f"the state directory {loaded.state} cannot be used: no permission for {place}",
+            "run this as the user that owns it, or choose another one: --state DIR",
+        )
     return CommandFault(
         f"the state directory cannot be used: {place}: {error.strerror or error}",
         "choose another one: --state DIR",

@@ -68,9 +68,7 @@ class Loaded:
         return self.settings.state
 
 
-def load(
-    path: Path | None, environ: Mapping[str, str], *, reading: Reading = "needed"
-) -> Loaded:
+def load(path: Path | None, environ: Mapping[str, str], *, reading: Reading = "needed") -> Loaded:
     """Read the file at `path`, or the one found by `places.find`, or none. Raises ConfigError.
 
     `reading` is who wants the secrets: the daemon, which "needed" them; somebody beside it, for whom

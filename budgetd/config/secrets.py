@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import re
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ LOCAL_SECRET_FILE = "local.secret"  # noqa: S105  # a file's name
 # What may be different for the daemon, which has an environment and a user of its own.
 UNSET = "is not set{place}"
 NO_CREDENTIALS = "cannot be read: $CREDENTIALS_DIRECTORY is not set{place}"
+MISSING = "does not exist"
 NOT_OURS = "cannot be read: Permission denied"
 DAEMONS_OWN = {UNSET, NO_CREDENTIALS, NOT_OURS}
 
@@ -127,17 +129,19 @@ def gather(
             text, problem = _read_file(where)
             warning = _exposed(where) if source.file else ""
             if warning:
-                hint = f"chmod 600 {_place(where)}"
+                hint = f"chmod 600 {shlex.quote(_place(source, where))}"
                 findings.append(Finding(path, warning, hint, "warning"))
         else:
             text, problem = where
         if text is not None and not problem:
             problem = _unfit(text)
         if problem and elsewhere and problem in DAEMONS_OWN:
-            said = f"{_described_at(source, where)} {problem.format(place=' in this shell')}"
+            said = (
+                f"{_described_at(source, where, problem)} {problem.format(place=' in this shell')}"
+            )
             findings.append(Finding(path, said, "the daemon must have it", "warning"))
         elif problem:
-            said = f"{_described_at(source, where)} {problem.format(place='')}"
+            said = f"{_described_at(source, where, problem)} {problem.format(place='')}"
             findings.append(Finding(path, said, _advice(source)))
         elif text is not None:
             secrets[path] = Secret(text)
@@ -169,22 +173,17 @@ def described(source: SecretSource) -> str:
     return f"{kind} {_name(source)}"
 
 
-def _described_at(source: SecretSource, where: object) -> str:
-    """The same, a file with the whole path that was looked at."""
-    if source.file and isinstance(where, Path):
-        return f"file {_place(where)}"
+def _described_at(source: SecretSource, where: object, problem: str) -> str:
+    """The same; a file that could not be had with the whole path that was looked at."""
+    if source.file and isinstance(where, Path) and problem in (MISSING, NOT_OURS):
+        return f"file {_place(source, where)}"
     return described(source)
 
 
-def _place(where: Path) -> str:
-    """A path for a message. A name in it that may be a credential is hidden."""
-    whole = where.absolute()
-    parts = [part if part == whole.anchor else _part(part) for part in whole.parts]
-    return str(Path(*parts))
-
-
-def _part(name: str) -> str:
-    return HIDDEN if looks_secret(name) or not name.isprintable() else name
+def _place(source: SecretSource, where: Path) -> str:
+    """A file's whole path for a message, unless what the configuration says may be a credential."""
+    written = source.file or ""
+    return HIDDEN if looks_secret(written) or not written.isprintable() else str(where.absolute())
 
 
 def _name(source: SecretSource) -> str:
@@ -218,7 +217,7 @@ def _advice(source: SecretSource) -> str:
 def _read_file(path: Path) -> tuple[str | None, str]:
     try:
         if not path.is_file():
-            return None, "is not a file" if path.exists() else "does not exist"
+            return None, "is not a file" if path.exists() else MISSING
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)
     except PermissionError:

@@ -46,7 +46,9 @@ async def test_status_shows_where_the_money_stands(tmp_path: Path) -> None:
         assert "4 calls" in rows["Last"]
         assert "key tiny is stopped" in text
         assert "(a loop)" in text
-        assert "spent, budget 5h: $0.00 of $0.0001; needed $" in text  # the refusal, with its figures
+        assert (
+            "spent, budget 5h: $0.00 of $0.0001; needed $" in text
+        )  # the refusal, with its figures
 
         page = json.loads(await it.good("status", "--json"))
         spent = page["last_24h"]["real"]["spent_usd"]
@@ -209,7 +211,7 @@ async def test_a_call_is_named_whole_beside_a_long_ending() -> None:
     out = Console(width=80, record=True, file=io.StringIO())
     overview._calls(out, rows, "2026-01-02T03:05:00Z")
     text = out.export_text()
-    assert all(row["call"] in text for row in rows)
+    assert all(str(row["call"]) in text for row in rows)
     assert text.count(":04:05") == 2
     assert "$0.0123" in text
     assert "retry" in text

@@ -14,7 +14,7 @@ import pytest
 
 from budgetd.cli import checkup, doctor
 from budgetd.cli.doctor import Finding, Patient
-from budgetd.cli.reach import providers
+from budgetd.cli.reach import providers, surroundings
 from tests.cli.town import command, town
 
 
@@ -31,7 +31,7 @@ async def test_a_healthy_house(tmp_path: Path) -> None:
         assert (await it.chat())[0] == 200
         it.env |= {
             "ANTHROPIC_BASE_URL": it.daemon.url,
-            "OPENAI_BASE_URL": f"{it.daemon.url.replace('127.0.0.1', 'localhost')}/k/me/v1",
+            "OPENAI_BASE_URL": f"{it.daemon.url.replace('127.0.0.1', 'localhost')}/k/default/v1",
         }
         text = await it.good("doctor")
         assert "fail" not in text.replace("failed", "")
@@ -146,3 +146,53 @@ def test_without_a_daemon_a_checkout_looks_where_its_script_keeps_the_ledger(
     kept.mkdir()
     (kept / "ledger.db").write_bytes(b"")
     assert str(kept / "ledger.db") in next(checkup.ledger(patient)).said
+
+
+async def test_a_key_that_there_is_not_is_seen(tmp_path: Path) -> None:
+    async with town(tmp_path, "keys: {mine: 1 total, team-*: 1 total}") as it:
+        env, url = it.env, it.daemon.url
+        for label, grade in (("mine", "ok"), ("team-1", "ok"), ("nosuch", "warn")):
+            it.env = env | {"ANTHROPIC_BASE_URL": f"{url}/k/{label}"}
+            said = await it.run("doctor", "--offline", "--json")
+            (finding,) = (f for f in graded(said.out)["this shell"] if "ANTHROPIC" in f["finding"])
+            assert finding["grade"] == grade, finding
+    it.config.write_text(it.config.read_text().replace("127.0.0.1:0", "127.0.0.1:1"))
+    env = {"BUDGETD_CONFIG": str(it.config), "BUDGETD_URL": ""}
+    for label, grade in (("mine", "ok"), ("nosuch", "warn")):
+        base = {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:1/k/{label}"}
+        said = await command("doctor", "--offline", "--json", env=env | base)
+        assert graded(said.out)["this shell"][0]["grade"] == grade
+
+
+@pytest.mark.parametrize(
+    ("proxy", "grade", "words"),
+    [
+        ("http://user:hidden@127.0.0.1:1", "ok", "https goes through http://127.0.0.1:1"),
+        ("nonsense", "ok", "https goes through http://nonsense"),
+        ("socks5://127.0.0.1:1", "warn", "HTTPS_PROXY is not used"),
+    ],
+)
+def test_the_proxy_is_the_daemons(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, grade: str, words: str
+) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    told = list(surroundings(Patient(environ=dict(os.environ))))
+    assert (told[1].grade, told[1].said) == (grade, words)
+
+
+def test_a_provider_behind_a_proxy_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    config = tmp_path / "config.yaml"
+    url = "https://api.provider.invalid"
+    config.write_text(f"providers: {{openai: {{base_url: {url}}}, anthropic: {{base_url: {url}}}}}")
+    for finding in providers(Patient(config=config, environ={})):
+        assert finding.grade == "warn"
+        assert "cannot be reached through http://127.0.0.1:1" in finding.said

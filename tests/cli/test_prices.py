@@ -90,6 +90,7 @@ async def test_set_overrides_a_listed_price_and_doubts_it(tmp_path: Path) -> Non
     )
     assert said.code == 0
     assert "check which is right" in said.out
+    assert "Its list prices for batch, fast, priority stay" in said.out
     assert "restart" in said.out  # nobody watches a file that was not there
     said = await command("prices", "show", "openai", "gpt-4o", "--config", str(config))
     assert "$25.00" in said.out
@@ -110,6 +111,8 @@ async def test_a_bad_price_leaves_the_file(tmp_path: Path, arguments: tuple[str,
     config.write_text(FILE)
     said = await command("prices", "set", *arguments, "--config", str(config))
     assert said.code == 1, said
+    assert ".config.yaml." not in said.err  # no draft is named, and no line of it
+    assert "config.yaml:" not in said.err
     assert config.read_text() == FILE
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
@@ -156,3 +159,26 @@ def test_the_example_survives_a_round_trip(tmp_path: Path) -> None:
         "+        input: 1",
         "+        output: 2.0",
     ]
+
+
+async def test_an_unknown_price_is_told_which_there_are(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    given = ("--input", "1", "--output", "1", "--other", "cached=1", "--config", str(config))
+    said = await command("prices", "set", "openai", "m", *given)
+    assert said.code == 1
+    assert "cached is no price" in said.err
+    for name in ("cache_read", "cache_write_5m", "per_request", "free"):
+        assert name in said.err
+    assert said.widest <= 80
+    assert not config.exists()
+
+
+async def test_a_read_only_file_stays(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(FILE)
+    config.chmod(0o444)
+    given = ("--input", "1", "--output", "1", "--config", str(config))
+    said = await command("prices", "set", "openai", "m", *given)
+    assert said.code == 1
+    assert said.err.strip() == f"budgetd: {config} is read-only: nothing was changed"
+    assert config.read_text() == FILE

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -218,7 +219,10 @@ def test_no_permission_is_said_in_plain_words(tmp_path: Path) -> None:
 
 async def test_it_says_what_it_waits_for(tmp_path: Path) -> None:
     state, config = tmp_path / "state", tmp_path / "config.yaml"
-    async with Simulator(script=Script(tokens=400, pace=0.5)) as sim, aiohttp.ClientSession() as http:
+    async with (
+        Simulator(script=Script(tokens=400, pace=0.5)) as sim,
+        aiohttp.ClientSession() as http,
+    ):
         config.write_text(config_text(sim.url, state))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "budgetd", "run", "--config", str(config)),
@@ -234,7 +238,32 @@ async def test_it_says_what_it_waits_for(tmp_path: Path) -> None:
         async with asyncio.timeout(60), http.post(chat, json=body, headers=headers) as answer:
             assert await answer.content.readline()
             process.send_signal(signal.SIGINT)
-            while b"waits for 1 open call, at most" not in (line := await process.stdout.readline()):
+            while b"waits for 1 open call, at most" not in (
+                line := await process.stdout.readline()
+            ):
                 assert line
             process.send_signal(signal.SIGINT)
             assert await process.wait() == 0
+
+
+def test_the_checkouts_state_is_made_private(tmp_path: Path) -> None:
+    scripts, state = tmp_path / "scripts", tmp_path / "state"
+    for folder in (scripts, state, tmp_path / "bin"):
+        folder.mkdir(mode=0o755)
+    (state / "README.md").write_text("kept")
+    script = Path(__file__).resolve().parents[2] / "scripts" / "run"
+    (scripts / "run").write_text(script.read_text())
+    (scripts / "_python.sh").write_text("venv=$root\nensure_venv() { :; }\n")
+    (tmp_path / "bin" / "budgetd").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "bin" / "budgetd").chmod(0o755)
+    other = ["bash", str(scripts / "run"), "--state", str(tmp_path / "other")]
+    said = subprocess.run(other, capture_output=True, text=True, check=True)
+    assert said.stdout == f"run --state {tmp_path / 'other'}\n"
+    assert state.stat().st_mode & 0o777 == 0o755
+    said = subprocess.run(
+        ["bash", str(scripts / "run")], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"run --state {state}\n"
+    assert said.stderr == ""
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert (state / "README.md").read_text() == "kept"
