@@ -19,6 +19,7 @@ Page = dict[str, Any]
 
 NEWEST = 8
 CALL_ID = 20  # characters of a call's identifier
+MOST_STAND_INS = 5  # models without a price of their own that are shown
 MONEY_NAMES = {"real": "Last 24 h", "notional": "Flat-rate"}
 
 
@@ -142,6 +143,8 @@ def _totals(page: Page) -> Iterator[tuple[str, object]]:
     prices = page["prices"]
     if prices:
         yield "Prices", f"{prices['source']}, data up to {prices['as_of']}"
+    for model, priced_by in sorted(page.get("stand_in_prices", {}).items())[:MOST_STAND_INS]:
+        yield "No price", f"{model}: charged by the {priced_by.strip()}"
     yield "Config", page["config"]["file"]
 
 

@@ -7,7 +7,9 @@ ledger, without an await.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from budgetd.core.estimate import Estimate, Facts, estimate
 from budgetd.core.policy import Rules
@@ -21,20 +23,31 @@ from budgetd.wire.body import Body
 from budgetd.wire.dialect import Dialect
 from budgetd.wire.dialects import Target
 
+log = structlog.get_logger("budgetd.prices")
+
 MODEL_LENGTH = 256
+MOST_STAND_INS = 1_000  # model names are the callers' to invent
 TRAIT_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The rules in force and what was made of them. `hosts` are the Host names that are ours, in
-    lower case.
+    lower case; `stand_ins` the models met so far that have no price of their own, and what prices
+    them instead.
     """
 
     rules: Rules
     callers: Callers
     tariff: Tariff
     hosts: frozenset[str]
+    stand_ins: dict[str, str] = field(default_factory=dict)
+
+    def note_stand_in(self, model: str, priced_by: str) -> None:
+        """Say once that a model is charged at another price than its own."""
+        if model not in self.stand_ins and len(self.stand_ins) < MOST_STAND_INS:
+            self.stand_ins[model] = priced_by
+            log.warning("no price of its own", model=model, priced_by=priced_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,8 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     card = setup.tariff.before(provider, facts.model, facts.traits, slip.at)
     if card is None:
         raise CallerFault(400, "unknown_price", _no_price(provider.name, facts.model))
+    if card.estimated:
+        setup.note_stand_in(f"{provider.name}/{facts.model}", f"{card.source} {card.variant}")
     if card.rates["output_image"] > card.rates["output"]:  # such a model draws without being asked
         facts = replace(facts, media_output=True)
     limits = setup.tariff.limits_of(provider, facts.model)

@@ -124,6 +124,7 @@ class StatusAPI:
                     "warnings": list(standing.config_warnings),
                 },
                 "prices": standing.prices,
+                "stand_in_prices": dict(self._gateway.setup.stand_ins),
                 "calls": {
                     "open": self._gateway.open_calls,
                     "holds": holds,

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from budgetd.config.build import build
 from budgetd.config.catalogue import compile_prices
@@ -117,6 +118,20 @@ def test_a_model_without_a_price_is_refused_with_the_ways_out() -> None:
         assert words in caught.value.message
     assert order("chat", model="my-own-model", unknown="free").wanted.quote.hold(1000) == 0
     assert order("chat", model="my-own-model", unknown="ceiling").wanted.quote.hold(1000) > 0
+
+
+def test_a_stand_in_for_a_price_is_said_once() -> None:
+    setup().stand_ins.clear()
+    order("chat")
+    assert setup().stand_ins == {}
+    with capture_logs() as logs:
+        for _ in range(2):
+            order("chat", model="my-own-model", unknown="ceiling")
+    assert [(line["log_level"], line["model"]) for line in logs] == [
+        ("warning", "openai/my-own-model")
+    ]
+    assert list(setup().stand_ins) == ["openai/my-own-model"]
+    assert "ceiling of openai" in setup().stand_ins["openai/my-own-model"]
 
 
 @pytest.mark.parametrize(
