@@ -144,7 +144,7 @@ def _totals(page: Page) -> Iterator[tuple[str, object]]:
     if prices:
         yield "Prices", f"{prices['source']}, data up to {prices['as_of']}"
     for model, priced_by in sorted(page.get("stand_in_prices", {}).items())[:MOST_STAND_INS]:
-        yield "No price", f"{model}: charged by the {priced_by.strip()}"
+        yield "No price", f"{model}: charged by {priced_by}"
     yield "Config", page["config"]["file"]
 
 

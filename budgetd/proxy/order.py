@@ -118,7 +118,8 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     if card is None:
         raise CallerFault(400, "unknown_price", _no_price(provider.name, facts.model))
     if card.estimated:
-        setup.note_stand_in(f"{provider.name}/{facts.model}", f"{card.source} {card.variant}")
+        special = f" ({card.variant})" if card.variant not in {"", "any"} else ""
+        setup.note_stand_in(f"{provider.name}/{facts.model}", card.source + special)
     if card.rates["output_image"] > card.rates["output"]:  # such a model draws without being asked
         facts = replace(facts, media_output=True)
     limits = setup.tariff.limits_of(provider, facts.model)

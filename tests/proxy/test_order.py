@@ -131,7 +131,7 @@ def test_a_stand_in_for_a_price_is_said_once() -> None:
         ("warning", "openai/my-own-model")
     ]
     assert list(setup().stand_ins) == ["openai/my-own-model"]
-    assert "ceiling of openai" in setup().stand_ins["openai/my-own-model"]
+    assert setup().stand_ins["openai/my-own-model"] == "ceiling of openai"
 
 
 @pytest.mark.parametrize(
