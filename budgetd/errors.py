@@ -14,14 +14,15 @@ class BudgetdError(Exception):
 
 class CallerFault(BudgetdError):
     """The request is wrong, and the caller is told so in its own dialect. `status` is the HTTP
-    status; `code` a word for machines.
+    status; `code` a word for machines; `allow` the method that a 405 must name.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, allow: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.allow = allow
 
 
 class UpstreamFault(BudgetdError):

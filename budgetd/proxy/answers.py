@@ -23,6 +23,8 @@ def complain(dialect: Dialect, fault: CallerFault) -> web.Response:
     headers = (
         MAY_RETRY if fault.status in {408, 503} and fault.code != "no_credential" else NO_RETRY
     )
+    if fault.allow is not None:
+        headers = {**headers, "allow": fault.allow}
     return _error(dialect, Complaint(fault.status, fault.code, _ours(fault.message)), headers)
 
 

@@ -234,7 +234,7 @@ def _aim(setup: Setup, request: web.Request, path: str) -> Target:
         return Target(dialect_for(path, request.headers), operation, path)
     wanted = method_of(path)
     if wanted is not None:
-        raise CallerFault(405, "wrong_method", f"{path[:200]} is asked by {wanted}")
+        raise CallerFault(405, "wrong_method", f"{path[:200]} is asked by {wanted}", allow=wanted)
     if path.startswith(OWN_PATHS):
         raise CallerFault(404, "no_such_route", f"budgetd has no {request.method} {path[:200]}")
     raise CallerFault(

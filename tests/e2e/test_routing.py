@@ -148,6 +148,7 @@ async def test_no_spelling_of_a_path_leads_around_the_price(tmp_path: Path) -> N
         heard = await send(home, PATHS[ANTHROPIC], "GET")
         message = complained(ANTHROPIC, 405, heard.headers, heard.body)
         assert f"{PATHS[ANTHROPIC]} is asked by POST" in message
+        assert heard.headers["allow"] == "POST"
         assert witness.requests == []
         await untouched(home)
 
