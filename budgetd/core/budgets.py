@@ -14,6 +14,7 @@ known here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from budgetd.core.windows import Instant, Span, Window
@@ -21,11 +22,16 @@ from budgetd.core.windows import Instant, Span, Window
 GENEROUS_OUTPUT = 16_384  # tokens: hardly an answer is longer
 
 Money = Literal["real", "notional"]  # dollars paid per token, or list price under a flat-rate plan
+# Whom a budget is for: its subject as a whole (""), or each tree of sessions, or each session alone.
+Scope = Literal["", "session", "agent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit in pico-dollars over a window. `subject` is what it sits on: "key:research" or "all"."""
+    """A limit in pico-dollars over a window. `subject` is what it sits on: "key:research", "all",
+    "label:thesis", "session:<id>" or "agent:<id>". One with a scope is a template until it is bound
+    to a session, which then is its subject.
+    """
 
     name: str
     subject: str
@@ -33,6 +39,14 @@ class Budget:
     window: Window
     counts: Money = "real"
     observe: bool = False  # say what it would have refused, refuse nothing
+    per: Scope = ""
+    models: tuple[str, ...] = ()  # patterns of the models it counts; none: every model
+
+    def counts_model(self, model: str) -> bool:
+        """Whether calls that ask for `model` count. It is compared as written, case and all: an
+        aggregator's "anthropic/claude-..." is not "claude-...".
+        """
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 Owns the facts that money needs of a request (`Facts`: dialects fill them in) and the bounds made of
 them. A byte-level BPE token covers at least one byte, and the JSON around a message is longer than
 the tokens around it, so the bytes of a body bound its tokens; what bytes do not bound (pictures,
-documents, sound, searches) gets an allowance, and what nothing bounds is named.
+documents, sound, searches) gets an allowance, and what nothing bounds is named. Where a provider
+has read the beginning of the request before and said how many tokens that was (`Known`), only the
+rest is bounded by its bytes.
 """
 
 from __future__ import annotations
@@ -31,6 +33,15 @@ class Media:
     documents: int = 0
     audio: int = 0
     inline_bytes: int = 0
+
+    def since(self, earlier: Media) -> Media:
+        """What a longer request holds besides what a shorter one that it begins with held."""
+        return Media(
+            max(self.images - earlier.images, 0),
+            max(self.documents - earlier.documents, 0),
+            max(self.audio - earlier.audio, 0),
+            max(self.inline_bytes - earlier.inline_bytes, 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,17 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a request shares with one that this model has read: `tokens` were reported for that.
+    `new_bytes` and `media` are what it may not have read.
+    """
+
+    tokens: int
+    new_bytes: int
+    media: Media = Media()
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """Bounds of a call: tokens, the card they are priced at, and the quote for the decision."""
 
@@ -78,27 +100,45 @@ class Estimate:
         return max(self.quote.hold(self.quote.least), self.input) <= MOST_HOLD
 
 
-def input_bound(facts: Facts, allow: Estimation) -> int:
-    """The most input tokens the request can come to, every reading of them counted."""
-    media = facts.media
-    tokens = max(facts.input_bytes - media.inline_bytes, 0) + facts.overhead
-    tokens += (
-        media.images * allow.image_tokens
-        + media.documents * allow.document_tokens
-        + media.audio * allow.audio_tokens
-    )
+def input_bound(facts: Facts, allow: Estimation, known: Known | None = None) -> int:
+    """The most input tokens the request can come to, every reading of them counted. What a provider
+    has reported goes before what bytes say, even if it is more: it may add words of its own, and
+    thoughts may be longer than the seal that stands for them.
+    """
+    tokens = _bytes_bound(facts.input_bytes, facts.media, allow) + facts.overhead
+    if known is not None:
+        read = known.tokens + _bytes_bound(known.new_bytes, known.media, allow)
+        # Where input is read several times, what was reported may be the sum of that.
+        tokens = read if facts.rounds == 1 else min(tokens, read)
     return (tokens + facts.searches * allow.search_tokens) * facts.rounds
 
 
+def _bytes_bound(size: int, media: Media, allow: Estimation) -> int:
+    """Tokens of so many bytes, of which those of media are counted by the item."""
+    return (
+        max(size - media.inline_bytes, 0)
+        + media.images * allow.image_tokens
+        + media.documents * allow.document_tokens
+        + media.audio * allow.audio_tokens
+    )
+
+
 def estimate(
-    facts: Facts, card: RateCard, allow: Estimation, *, model_output: int | None, hides_output: bool
+    facts: Facts,
+    card: RateCard,
+    allow: Estimation,
+    *,
+    model_output: int | None,
+    hides_output: bool,
+    known: Known | None = None,
 ) -> Estimate:
     """The bounds of a request under a card. See `Estimate.countable` before they are used.
 
     `model_output` is the model's own limit (tokens), for a client that states none; `hides_output`
-    says that this model bills reasoning which it does not show.
+    says that this model bills reasoning which it does not show; `known` what of the request the
+    model has read before.
     """
-    tokens = input_bound(facts, allow)
+    tokens = input_bound(facts, allow, known)
     audio, images = facts.media.audio > 0, facts.media.images > 0
     into = worst_input_rate(
         card, tokens, facts.traits, writes=facts.cache_writes, audio=audio, images=images

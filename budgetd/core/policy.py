@@ -7,19 +7,38 @@ and with everything that does not depend on a call computed once. A reload build
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from budgetd.core.budgets import Budget
+from budgetd.core.caps import Caps
 from budgetd.core.windows import Instant
 
 DialectName = Literal["openai_chat", "anthropic"]
 UnknownPrice = Literal["ceiling", "deny", "free"]
+# What happens when a session goes in circles: it is recorded, told to the owner, or refused.
+LoopPolicy = Literal["observe", "tell", "refuse"]
 Custody = Literal[
     "pass_through", "issued"
 ]  # whose credential goes upstream: the agent's own, or ours
+
+# Budgets by a name that callers bring, or by a pattern of it: an exact name comes first, then the
+# first pattern that matches.
+Named = tuple[tuple[str, tuple[Budget, ...]], ...]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for many."""
+    return any(mark in name for mark in "*?[")
+
+
+def which(names: Collection[str], name: str) -> str | None:
+    """The one of `names` that stands for a name: itself, else the first pattern that matches it."""
+    if name in names:
+        return name
+    return next((pattern for pattern in names if fnmatchcase(name, pattern)), None)
 
 
 class Secret:
@@ -74,12 +93,12 @@ class Provider:
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
     """Who spends. `name` may be a pattern (agent-*): each name that matches gets these budgets for
-    itself.
+    itself. `sessions` are budgets by the name, or a pattern, of a session.
     """
 
     name: str
     custody: Custody = "pass_through"
-    budgets: tuple[Budget, ...] = ()  # with subject "key:<name>"
+    budgets: tuple[Budget, ...] = ()  # with subject "key:<name>"; with a scope: of its sessions
     provider: str | None = None
     client: str | None = None  # overrides the detection of the client family
     fingerprints: frozenset[str] = frozenset()  # HMACs of the credentials that this key claims
@@ -89,11 +108,14 @@ class KeyPolicy:
     label: str | None = None
     expires: Instant | None = None
     observe: bool = False
+    sessions: Named = ()
+    caps: Caps = field(default_factory=Caps)
+    loops: LoopPolicy = "tell"
 
     @property
     def is_pattern(self) -> bool:
         """Whether the name stands for many keys."""
-        return any(mark in self.name for mark in "*?[")
+        return is_pattern(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +173,8 @@ class Rules:
     keys: Mapping[str, KeyPolicy]  # exact names, the default key included
     default_key: str
     patterns: tuple[KeyPolicy, ...] = ()
-    everything: tuple[Budget, ...] = ()  # budgets on all keys together
+    everything: tuple[Budget, ...] = ()  # on all keys together; with a scope: on anybody's sessions
+    labels: Named = ()  # with subject "label:<name or pattern>"
     routes: tuple[Route, ...] = ()
     defaults: Mapping[DialectName, str] = field(default_factory=dict)  # dialect -> provider
     unpriced_paths: tuple[str, ...] = ()

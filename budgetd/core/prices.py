@@ -109,6 +109,33 @@ class RateCard:
         """`row` as compact JSON with sorted keys: equal cards have equal text."""
         return json.dumps(self.row(), sort_keys=True, separators=(",", ":"))
 
+    @classmethod
+    def from_row_text(cls, text: str) -> RateCard:
+        """The card that a ledger kept: it prices like the one that was written. Only whether the
+        provider writes to its cache unasked is not in a row. Raises ValueError for text that is
+        no row.
+        """
+        row = json.loads(text)
+        try:
+            return cls(
+                provider=row["provider"],
+                model=row["model"],
+                rates=_every_bucket(row["rates"]),
+                tiers=tuple(
+                    Tier(tier["above"], _every_bucket(tier["rates"]))
+                    for tier in row.get("tiers", ())
+                ),
+                source=row["source"],
+                as_of=row["as_of"],
+                variant=row.get("variant", ""),
+                geo={place: (over, under) for place, (over, under) in row.get("geo", {}).items()},
+                per_request=row.get("per_request", 0),
+                estimated=row.get("estimated", False),
+                derived=tuple(row.get("derived", ())),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no row of a rate card: {text[:200]}") from error
+
 
 def price(card: RateCard, usage: Usage, traits: Traits = Traits()) -> int:
     """Pico-dollars of one attempt, rounded up once."""
@@ -224,6 +251,11 @@ def dearest(
 
 def _priced(rates: Rates) -> dict[str, int]:
     return {bucket: rate for bucket, rate in rates.items() if rate}
+
+
+def _every_bucket(priced: Mapping[str, int]) -> Rates:
+    """The inverse of `_priced`."""
+    return dict.fromkeys(BUCKETS, 0) | {bucket: int(rate) for bucket, rate in priced.items()}
 
 
 def _highest(several: list[Rates]) -> Rates:

@@ -49,6 +49,7 @@ class Seen:
         None  # why it ended without a terminal marker: "client_gone", "upstream_cut", ...
     )
     blind: bool = False  # more may be billed than came through: only the hold bounds it
+    answer: int = 0  # the mark by which the answer is known in the session's next request
 
 
 @dataclass(frozen=True, slots=True)

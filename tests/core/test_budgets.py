@@ -29,6 +29,14 @@ def balance(limit: int, *, settled: int = 0, held: int = 0, **of_budget: object)
     return Balance(replace(budget, **of_budget), SPAN, settled, held)  # type: ignore[arg-type]  # fields by name
 
 
+def test_a_budget_counts_the_models_that_its_patterns_match_as_they_are_written() -> None:
+    budget = Budget("b", "key:a", 1, FIVE_HOURS, models=("claude-opus-*", "gpt-5"))
+    assert all(map(budget.counts_model, ("claude-opus-4-5", "gpt-5")))
+    for other in ("gpt-5-mini", "Claude-opus-4-5", "anthropic/claude-opus-4-5", "claude-opus", ""):
+        assert not budget.counts_model(other)
+    assert replace(budget, models=()).counts_model("anything")
+
+
 # ------------------------------------------------------------------------------------ figures by hand
 
 

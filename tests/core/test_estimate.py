@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budgetd.core.estimate import MOST_HOLD, Estimate, Facts, Media, estimate, input_bound
+from budgetd.core.estimate import MOST_HOLD, Estimate, Facts, Known, Media, estimate, input_bound
 from budgetd.core.policy import Estimation
 from budgetd.core.prices import RateCard, Tier, price
 from budgetd.core.usage import BUCKETS, Traits, Usage
@@ -78,6 +78,57 @@ def bounds(
 def test_the_input_bound(facts: Facts, tokens: int) -> None:
     assert input_bound(facts, SMALL) == tokens
     assert bounds(facts).input == tokens
+
+
+@pytest.mark.parametrize(
+    ("facts", "known", "tokens"),
+    [
+        (Facts("m", 9_000, overhead=64), Known(2_000, 0), 2_000),
+        (Facts("m", 9_000, overhead=64), Known(2_000, 500), 2_500),
+        # A report goes before the bytes, even if it is more: not all that is read is in them.
+        (Facts("m", 100), Known(2_000, 50), 2_050),
+        # What is new may be media, whose base64 text is among the new bytes.
+        (
+            Facts("m", 9_000, media=Media(images=3, inline_bytes=7_000)),
+            Known(2_000, 500, Media(images=1, inline_bytes=450)),
+            2_000 + 50 + 7,
+        ),
+        (
+            Facts("m", 9_000, media=Media(documents=2, audio=2, inline_bytes=7_000)),
+            Known(2_000, 500, Media(documents=1, audio=2, inline_bytes=450)),
+            2_000 + 50 + 70 + 2 * 5,
+        ),
+        # Searches add to it, and it is read again in each round; so may what was reported have been.
+        (Facts("m", 9_000, searches=2, rounds=3), Known(2_000, 500), (2_500 + 2 * 11) * 3),
+        (Facts("m", 9_000, rounds=3), Known(8_000, 999), 8_999 * 3),
+        (Facts("m", 9_000, rounds=3), Known(20_000, 500), 9_000 * 3),
+        (Facts("m", 9_000, overhead=64, rounds=3), Known(20_000, 500), 9_064 * 3),
+    ],
+)
+def test_the_input_bound_where_the_beginning_was_read_before(
+    facts: Facts, known: Known, tokens: int
+) -> None:
+    assert input_bound(facts, SMALL, known) == tokens
+    guess = estimate(facts, CARD, SMALL, model_output=None, hides_output=False, known=known)
+    assert guess.input == tokens
+    assert guess.quote.fixed >= 10 * tokens
+
+
+def test_the_tier_is_that_of_what_was_read() -> None:
+    """Not that of the bytes, which are several for a token."""
+    facts = Facts("m", 900)
+    known = estimate(
+        facts, TIERED, SMALL, model_output=None, hides_output=False, known=Known(150, 50)
+    )
+    assert (known.quote.fixed, bounds(facts, TIERED).quote.fixed) == (2_000, 18_000)
+
+
+def test_media_that_a_longer_request_adds() -> None:
+    earlier = Media(images=1, documents=2, audio=3, inline_bytes=400)
+    later = Media(images=3, documents=3, audio=3, inline_bytes=1_000)
+    assert later.since(earlier) == Media(images=2, documents=1, audio=0, inline_bytes=600)
+    assert later.since(Media()) == later
+    assert earlier.since(later) == Media()  # what is gone is not owed back
 
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

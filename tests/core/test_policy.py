@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from budgetd.core.policy import KeyPolicy, Provider, Rules, Secret
+from budgetd.core.policy import KeyPolicy, Provider, Rules, Secret, which
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:
@@ -28,6 +28,16 @@ def test_an_exact_name_comes_before_a_pattern_and_patterns_in_their_order() -> N
     assert rules.key("agent-23") is wide
     assert rules.key("Agent-2") is None  # names are as they are written
     assert rules.key("other") is None
+
+
+def test_which_of_several_names_stands_for_one() -> None:
+    names = ("ci-*", "ci-1", "c*", "[c]*-2")
+    assert which(names, "ci-1") == "ci-1"  # itself, wherever it stands
+    assert which(names, "ci-2") == "ci-*"  # else the first that matches
+    assert which(names, "cd") == "c*"
+    assert which(names, "ci-*") == "ci-*"
+    assert which(names, "CI-1") is None
+    assert which((), "ci-1") is None
 
 
 def test_what_is_a_pattern() -> None:

@@ -227,6 +227,28 @@ def test_equal_cards_have_equal_text() -> None:
     assert replace(OPUS, rates=backwards).row_text() == OPUS.row_text()
 
 
+def test_a_card_is_read_back_from_its_row() -> None:
+    full = replace(
+        TIERED,
+        variant="batch",
+        per_request=3,
+        estimated=True,
+        derived=("reasoning",),
+        rates={**OPUS_RATES, "output_audio": 0},
+    )
+    for card in (full, OPUS, FLAT, RateCard("p", "m", dict.fromkeys(BUCKETS, 0))):
+        assert RateCard.from_row_text(card.row_text()) == card
+    # The one thing that a row does not say.
+    silent = replace(OPUS, unasked_writes=True)
+    assert RateCard.from_row_text(silent.row_text()) == OPUS
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]", "3", "{}", '{"rates": 1}', '{"geo": []}'])
+def test_what_is_no_row_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"row|Expecting"):
+        RateCard.from_row_text(text)
+
+
 # ------------------------------------------------------------------------------------- properties
 
 RATE = st.integers(0, 10**9)
