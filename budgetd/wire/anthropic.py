@@ -18,17 +18,19 @@ from budgetd.core.estimate import Facts, Media
 from budgetd.core.policy import DialectName
 from budgetd.core.prices import Writes
 from budgetd.core.usage import Traits
+from budgetd.wire.answers import mark_of_message
 from budgetd.wire.anthropic_stream import MessagesTap
 from budgetd.wire.anthropic_usage import read_answer
 from budgetd.wire.body import Body
 from budgetd.wire.coding import is_coded
 from budgetd.wire.dialect import Blind, Complaint, Operation, Tap
 from budgetd.wire.figures import members, present, text
+from budgetd.wire.history import Fields
 from budgetd.wire.media import might_hold_media, walk_media
 from budgetd.wire.streaming import EncodedTap
 from budgetd.wire.whole import WholeTap
 
-MESSAGES = Operation("messages", "POST", "/v1/messages")
+MESSAGES = Operation("messages", "POST", "/v1/messages", history=Fields(system="system"))
 COUNT = Operation("count_tokens", "POST", "/v1/messages/count_tokens", spends=False)
 
 _IMAGES = frozenset({"image"})
@@ -134,7 +136,7 @@ class Anthropic:
         if not operation.spends:
             return Blind()
         if not streamed:
-            return WholeTap(read_answer, encoding)
+            return WholeTap(read_answer, encoding, heard=mark_of_message)
         return EncodedTap(MessagesTap(), encoding) if is_coded(encoding) else MessagesTap()
 
     def error(self, complaint: Complaint) -> bytes:

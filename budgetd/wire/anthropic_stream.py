@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from budgetd.core.usage import Reported
+from budgetd.wire.answers import Answer
 from budgetd.wire.anthropic_usage import Message, report
 from budgetd.wire.figures import count, decoded, is_count, json_object, present, word
 from budgetd.wire.streaming import EventTap
@@ -28,6 +29,8 @@ class _Delta(msgspec.Struct):
 
 class _Block(msgspec.Struct):
     type: str = ""
+    id: msgspec.Raw = _NOTHING
+    text: msgspec.Raw = _NOTHING
 
 
 class _Event(msgspec.Struct):
@@ -45,7 +48,7 @@ _EVENT = msgspec.json.Decoder(_Event)
 class MessagesTap(EventTap):
     """Reads a stream of events; there is nothing to hide in it."""
 
-    __slots__ = ("_block", "_model", "_reported", "_started", "_stopped", "_usage")
+    __slots__ = ("_answer", "_block", "_model", "_reported", "_started", "_stopped", "_usage")
 
     def __init__(self) -> None:
         super().__init__(hides=False)
@@ -53,6 +56,7 @@ class MessagesTap(EventTap):
         self._block: tuple[int, str] | None = None  # the open content block: index and type
         self._model: str | None = None
         self._usage: dict[str, Any] = {}
+        self._answer = Answer()
         self._reported: Reported | None = None
 
     @property
@@ -61,6 +65,11 @@ class MessagesTap(EventTap):
         if self._reported is None:
             self._reported = report(self._usage, self._model)
         return self._reported
+
+    @property
+    def mark(self) -> int:
+        """See `Tap.mark`."""
+        return self._answer.mark
 
     def _read(self, data: bytes) -> bool:
         if not data:
@@ -73,8 +82,7 @@ class MessagesTap(EventTap):
             case "content_block_delta":
                 self._count(event.delta)
             case "content_block_start":
-                kind = event.content_block.type if event.content_block else ""
-                self._block = (event.index or 0, kind)
+                self._open(event.index or 0, event.content_block or _Block())
                 self.visible_bytes += len(data)
             case "content_block_stop":
                 self._block = None
@@ -94,9 +102,20 @@ class MessagesTap(EventTap):
             self._model = word(bytes(message.model))
             self._overlay(message.usage)
 
+    def _open(self, index: int, block: _Block) -> None:
+        self._block = (index, block.type)
+        if block.type == "tool_use":
+            self._answer.call(word(bytes(block.id)))
+        elif block.text is not _NOTHING:  # empty, but from some gateways
+            self._answer.words(bytes(block.text))
+
     def _count(self, delta: _Delta | None) -> None:
         if delta is not None:
-            for raw in (delta.text, delta.thinking, delta.partial_json, delta.citation):
+            if delta.text is not _NOTHING:
+                text = bytes(delta.text)
+                self._answer.words(text)
+                self.visible_bytes += len(text)
+            for raw in (delta.thinking, delta.partial_json, delta.citation):
                 if raw is not _NOTHING:
                     self.visible_bytes += len(bytes(raw))
 

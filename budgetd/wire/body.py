@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from budgetd.errors import CallerFault
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _EMPTY = msgspec.Raw()
@@ -43,10 +44,19 @@ class Body:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
+    @property
+    def names(self) -> KeysView[str]:
+        """The names of its fields."""
+        return self._fields.keys()
+
     def raw(self, name: str) -> bytes:
         """The bytes of a value, b"" if it is not there."""
         value = self._fields.get(name)
         return b"" if value is None else bytes(value)
+
+    def view(self, name: str) -> memoryview:
+        """The bytes of a value without a copy, empty if it is not there."""
+        return memoryview(self._fields.get(name, _EMPTY))
 
     def words(self, name: str) -> memoryview:
         """A value's JSON to search for words in, without a copy; empty if it is not there. Letters
@@ -133,6 +143,23 @@ def parse(data: bytes) -> Body:
         return _parse_leniently(data, str(error))
 
 
+def elements(array: memoryview) -> list[msgspec.Raw] | None:
+    """The values of an array in a body, each as its bytes; None if it is no array, or nested deeper
+    than anybody reads.
+    """
+    try:
+        return _ITEMS.decode(array)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    except msgspec.DecodeError:
+        pass
+    try:
+        text = bytes(array).decode("utf-8", "surrogatepass")
+        return [msgspec.Raw(_encoded(value)) for value in _listed(text)]
+    except (ValueError, RecursionError):
+        return None
+
+
 def _parse_leniently(data: bytes, why: str) -> Body:
     """Read what the strict parser refused, if the standard library takes it, keeping each value's
     bytes.
@@ -159,34 +186,50 @@ _LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
 _SCANNER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=str, parse_float=str)
 
 
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    assert match is not None
+    return match.end()
+
+
+def _expect(text: str, mark: str, position: int) -> int:
+    if text[position : position + 1] != mark:
+        raise ValueError(f"{mark!r} expected")
+    return _skip(text, position + 1)
+
+
 def _top_level(text: str) -> dict[str, msgspec.Raw]:
     """An object's keys with the source text of each value. Raises ValueError if it is none."""
-
-    def skip(position: int) -> int:
-        match = _SPACE.match(text, position)
-        assert match is not None
-        return match.end()
-
-    def expect(mark: str, position: int) -> int:
-        if text[position : position + 1] != mark:
-            raise ValueError(f"{mark!r} expected")
-        return skip(position + 1)
-
     fields: dict[str, msgspec.Raw] = {}
-    position = expect("{", skip(0))
+    position = _expect(text, "{", _skip(text, 0))
     while text[position : position + 1] != "}":
         if fields:
-            position = expect(",", position)
+            position = _expect(text, ",", position)
         key, position = _LENIENT.raw_decode(text, position)
         if not isinstance(key, str):
             raise ValueError("a key must be a string")
-        position = expect(":", skip(position))
+        position = _expect(text, ":", _skip(text, position))
         _, end = _SCANNER.raw_decode(text, position)
-        fields[key] = msgspec.Raw(text[position:end].encode("utf-8", "surrogatepass"))
-        position = skip(end)
-    if skip(position + 1) != len(text):
+        fields[key] = msgspec.Raw(_encoded(text[position:end]))
+        position = _skip(text, end)
+    if _skip(text, position + 1) != len(text):
         raise ValueError("something follows the object")
     return fields
+
+
+def _listed(text: str) -> Iterator[str]:
+    """The source text of each value in an array. Raises ValueError if it is none."""
+    start = position = _expect(text, "[", 0)
+    while text[position : position + 1] != "]":
+        if position > start:
+            position = _expect(text, ",", position)
+        _, end = _SCANNER.raw_decode(text, position)
+        yield text[position:end]
+        position = _skip(text, end)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _lenient(name: str, value: bytes) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from budgetd.wire.dialect import Complaint
 
-Reason = Literal["spent", "busy", "stopped"]
+Reason = Literal["spent", "busy", "stopped", "cap", "loop"]
 
 BUSY_SECONDS = 2
 
@@ -34,6 +34,7 @@ class Notice:
     resets_at: int | None  # ms since 1970, None: never
     details: Mapping[str, Any]
     until: str = ""  # "Resets at 14:05 (in 37 min)."
+    retry_after: int | None = None  # seconds, for a wait that the client is to sit out
 
 
 # What OpenCode and Pi look for in an error to repeat the call, digits included, wherever they stand.
@@ -82,24 +83,28 @@ MANNERS: Mapping[str, Manner] = {
     "codex": Manner(code=_LIMIT, kind=_LIMIT),
 }
 
+# What is not about money has a code of its own, whatever else the client needs to be told by.
+_CODES: Mapping[Reason, str] = {"cap": "cap_reached", "loop": "loop_detected"}
+
 LEAD = "Usage limit reached"  # OpenClaw gives up at once on these words; nobody retries on them
 _HARMLESS = f"{LEAD}: this budget is spent. Ask budgetd for its status."
 
 
 def refuse(notice: Notice, family: str) -> tuple[Complaint, dict[str, str]]:
     """The complaint and the extra headers that answer a refused call of this client family."""
-    if notice.reason == "busy":
+    if notice.retry_after is not None:
         headers = {
-            "retry-after": str(BUSY_SECONDS),
+            "retry-after": str(notice.retry_after),
             "x-should-retry": "true",
-            "x-budgetd-reason": "busy",
+            "x-budgetd-reason": notice.reason,
         }
-        return Complaint(429, "busy", notice.message, notice.details), headers
+        code = _CODES.get(notice.reason, notice.reason)
+        return Complaint(429, code, notice.message, notice.details), headers
     manner = MANNERS.get(family, MANNERS["unknown"])
     headers = {"x-budgetd-reason": notice.reason, **_TERMINAL}
     message, members = notice.message, None
     if family == "codex":
-        headers["x-codex-promo-message"] = _ascii(message)
+        headers["x-codex-promo-message"] = header_text(message)
         if notice.resets_at is not None:
             members = {"resets_at": -(-notice.resets_at // 1000)}
     details: Mapping[str, Any] | None = notice.details
@@ -108,7 +113,8 @@ def refuse(notice: Notice, family: str) -> tuple[Complaint, dict[str, str]]:
     if manner.bare or (manner.traps is not None and manner.traps.search(json.dumps(details))):
         headers |= _as_headers(notice.details)
         details = None
-    return Complaint(manner.status, manner.code, message, details, members, manner.kind), headers
+    code = _CODES.get(notice.reason, manner.code)
+    return Complaint(manner.status, code, message, details, members, manner.kind), headers
 
 
 def _without(traps: re.Pattern[str], notice: Notice) -> str:
@@ -122,12 +128,12 @@ def _without(traps: re.Pattern[str], notice: Notice) -> str:
 def _as_headers(details: Mapping[str, Any]) -> dict[str, str]:
     """The details that are single values, as X-Budgetd-* headers."""
     return {
-        f"x-budgetd-{name.replace('_', '-')}": _ascii(str(value))
+        f"x-budgetd-{name.replace('_', '-')}": header_text(str(value))
         for name, value in details.items()
         if isinstance(value, (str, int)) and not isinstance(value, bool)
     }
 
 
-def _ascii(text: str) -> str:
-    """A header value: printable ASCII, anything else as a question mark."""
+def header_text(text: str) -> str:
+    """A header's value: printable ASCII, anything else as a question mark."""
     return "".join(mark if " " <= mark <= "~" else "?" for mark in text)

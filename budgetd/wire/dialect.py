@@ -16,6 +16,7 @@ from budgetd.core.estimate import Facts
 from budgetd.core.policy import DialectName
 from budgetd.core.usage import Reported
 from budgetd.wire.body import Body
+from budgetd.wire.history import Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Operation:
     path: str  # the provider's own, "/v1/messages"; a trailing "/*" stands for one more segment
     spends: bool = True
     listing: bool = False  # the list of models, which budgetd can answer by itself
+    history: Fields | None = None  # where a request holds its conversation, if it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,12 @@ class Tap(Protocol):
     @property
     def visible_bytes(self) -> int:
         """Bytes of output that the client can see."""
+
+    @property
+    def mark(self) -> int:
+        """What the next request of the conversation will show of this answer (`wire.answers`), 63
+        bits; 0 if that is not known.
+        """
 
     def feed(self, chunk: bytes) -> bytes:
         """What of this chunk (and of what was kept back) goes on to the client now."""
@@ -120,9 +128,10 @@ class Dialect(Protocol):
 class Blind:
     """A tap for an answer that costs nothing: passes everything, reports nothing."""
 
-    __slots__ = ("reported", "terminal", "visible_bytes")
+    __slots__ = ("mark", "reported", "terminal", "visible_bytes")
 
     def __init__(self) -> None:
+        self.mark = 0
         self.terminal = False
         self.reported: Reported | None = None
         self.visible_bytes = 0

@@ -19,10 +19,12 @@ from budgetd.core.estimate import Facts, Media
 from budgetd.core.policy import DialectName
 from budgetd.core.usage import Traits
 from budgetd.errors import CallerFault
+from budgetd.wire.answers import mark_of_message
 from budgetd.wire.body import Body
 from budgetd.wire.coding import is_coded
 from budgetd.wire.dialect import Blind, Complaint, Operation, Tap
-from budgetd.wire.figures import members, present
+from budgetd.wire.figures import decoded, members, present
+from budgetd.wire.history import Fields
 from budgetd.wire.media import might_hold_media, walk_media
 from budgetd.wire.openai_chat_stream import ChatTap
 from budgetd.wire.openai_chat_usage import read_answer
@@ -31,7 +33,7 @@ from budgetd.wire.whole import WholeTap
 
 TEMPLATE_TOKENS = 64  # around a request so short that its JSON is no longer than its template
 
-CHAT = Operation("chat", "POST", "/v1/chat/completions")
+CHAT = Operation("chat", "POST", "/v1/chat/completions", history=Fields())
 COMPLETIONS = Operation("completions", "POST", "/v1/completions")
 EMBEDDINGS = Operation("embeddings", "POST", "/v1/embeddings")
 MODELS = Operation("models", "GET", "/v1/models", spends=False, listing=True)
@@ -66,6 +68,17 @@ class _Tool(msgspec.Struct):
 
 
 _TOOLS = msgspec.json.Decoder(list[_Tool])
+
+
+class _Choice(msgspec.Struct):
+    message: msgspec.Raw = msgspec.Raw()
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
 
 
 class OpenAIChat:
@@ -139,7 +152,8 @@ class OpenAIChat:
         if not operation.spends:
             return Blind()
         if not streamed:
-            return WholeTap(read_answer, encoding)
+            heard = _heard if operation is CHAT else None
+            return WholeTap(read_answer, encoding, heard=heard)
         words = operation is COMPLETIONS
         if is_coded(encoding):
             return EncodedTap(ChatTap(hides=False, words=words), encoding)
@@ -158,6 +172,12 @@ class OpenAIChat:
         if complaint.details:
             error["budgetd"] = complaint.details
         return json.dumps({"error": error}).encode()
+
+
+def _heard(document: bytes) -> int:
+    """The mark of a whole answer: of several, a conversation goes on with the first."""
+    answer = decoded(_ANSWER, document)
+    return mark_of_message(bytes(answer.choices[0].message)) if answer and answer.choices else 0
 
 
 def _image_weight(body: Body) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from budgetd.core.usage import Reported
+from budgetd.wire.answers import Answer
 from budgetd.wire.figures import decoded, json_object, members, present, word
 from budgetd.wire.openai_chat_usage import report
 from budgetd.wire.streaming import EventTap
@@ -26,6 +27,7 @@ class _Function(msgspec.Struct):
 
 
 class _Call(msgspec.Struct):
+    id: msgspec.Raw = _NOTHING
     function: _Function | None = None
     custom: _Function | None = None
 
@@ -68,7 +70,16 @@ class ChatTap(EventTap):
     `words` is true for the older completions, whose choices carry text.
     """
 
-    __slots__ = ("_choices", "_created", "_id", "_model", "_reported", "_tier", "_words")
+    __slots__ = (
+        "_answer",
+        "_choices",
+        "_created",
+        "_id",
+        "_model",
+        "_reported",
+        "_tier",
+        "_words",
+    )
 
     def __init__(self, *, hides: bool, words: bool) -> None:
         super().__init__(hides=hides)
@@ -76,12 +87,18 @@ class ChatTap(EventTap):
         self._id = self._created = b""
         self._model = self._tier = _NOTHING
         self._choices: dict[int, str] = {}
+        self._answer = Answer()
         self._reported: Reported | None = None
 
     @property
     def reported(self) -> Reported | None:
         """See `Tap.reported`."""
         return self._reported
+
+    @property
+    def mark(self) -> int:
+        """See `Tap.mark`. Of several answers a conversation goes on with the first."""
+        return self._answer.mark
 
     def _read(self, data: bytes) -> bool:
         if not data or self.terminal:
@@ -115,9 +132,14 @@ class ChatTap(EventTap):
         state = self._choices.get(index, _OPEN)
         delta = choice.delta
         if delta is not None:
-            self.visible_bytes += _visible(delta)
+            content = bytes(delta.content)
+            self.visible_bytes += len(content) + _visible(delta)
+            if content and not index:
+                self._answer.words(content)
             if delta.tool_calls or delta.function_call is not None:
                 state = _TOOL
+                if not index:
+                    self._hear(delta)
         if choice.text is not _NOTHING:
             self.visible_bytes += len(bytes(choice.text))
         if _there(choice.finish_reason):
@@ -125,6 +147,16 @@ class ChatTap(EventTap):
         self._choices[index] = state
         if _there(choice.usage):
             self._report(json_object(bytes(choice.usage)))
+
+    def _hear(self, delta: _Delta) -> None:
+        """Take note of the tool calls that begin in a delta: what goes on has neither id nor name."""
+        for call in delta.tool_calls or ():
+            called = call.function or call.custom
+            if call.id is not _NOTHING or (called and called.name is not _NOTHING):
+                self._answer.call(word(bytes(call.id)))
+        old = delta.function_call
+        if old is not None and (name := word(bytes(old.name))):
+            self._answer.call(f"{name}#0")  # it has no id
 
     def _report(self, usage: Any) -> None:
         found = report(members(usage), word(bytes(self._model)), word(bytes(self._tier)))
@@ -168,8 +200,10 @@ def _there(raw: msgspec.Raw) -> bool:
 
 
 def _visible(delta: _Delta) -> int:
-    """Bytes of output in a delta. Some send the same thought under two names: it counts once."""
-    size = len(bytes(delta.content))
+    """Bytes of output in a delta, its content aside. Some send the same thought under two names: it
+    counts once.
+    """
+    size = 0
     for raw in (delta.refusal, delta.audio):
         if raw is not _NOTHING:
             size += len(bytes(raw))

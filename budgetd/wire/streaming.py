@@ -108,6 +108,11 @@ class EncodedTap:
         """See `Tap.visible_bytes`. What cannot be read may have been anything."""
         return UNREADABLE_BYTES if self._decoder.broken else self._inner.visible_bytes
 
+    @property
+    def mark(self) -> int:
+        """See `Tap.mark`. Of half an answer there is none."""
+        return 0 if self._decoder.broken else self._inner.mark
+
     def feed(self, chunk: bytes) -> bytes:
         """The chunk."""
         for piece in self._decoder.feed(chunk):

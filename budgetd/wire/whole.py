@@ -19,25 +19,37 @@ LONGEST_ANSWER = (
 
 
 class WholeTap:
-    """Reads one JSON answer. `read` makes a report of it, or None if it states no usage."""
+    """Reads one JSON answer. `read` makes a report of it, or None if it states no usage; `heard` its
+    mark, where a conversation goes on from it.
+    """
 
     __slots__ = (
         "_copy",
         "_encoding",
+        "_heard",
         "_kept",
         "_read",
         "_size",
+        "mark",
         "reported",
         "terminal",
         "visible_bytes",
     )
 
-    def __init__(self, read: Callable[[bytes], Reported | None], encoding: str = "") -> None:
+    def __init__(
+        self,
+        read: Callable[[bytes], Reported | None],
+        encoding: str = "",
+        *,
+        heard: Callable[[bytes], int] | None = None,
+    ) -> None:
         self._read = read
+        self._heard = heard
         self._encoding = encoding
         self._copy: list[bytes] = []
         self._kept = b""
         self._size = 0
+        self.mark = 0
         self.terminal = False
         self.reported: Reported | None = None
         self.visible_bytes = 0
@@ -70,6 +82,8 @@ class WholeTap:
             return
         self.reported = self._read(plain)
         self.terminal = self.reported is not None
+        if self._heard is not None:
+            self.mark = self._heard(plain)
 
     def ending(self) -> bytes | None:
         """A document cannot end early."""

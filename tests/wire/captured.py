@@ -15,6 +15,8 @@ from typing import Any
 
 from multidict import CIMultiDict
 
+from budgetd.wire.dialects import target
+
 FOLDER = Path(__file__).resolve().parent.parent / "captures"
 _GAP = re.compile(r"<text: (\d+) bytes>")
 _CLOTH = 'def f(x):\n\treturn "a\\n" + x  # naïve — 漢字 \U0001f600 </s> \u2028 \x7f\r\n'
@@ -67,6 +69,12 @@ def filled(value: Any) -> Any:
 def captures() -> list[Capture]:
     """All of them, sorted by name."""
     return [_read(file) for file in sorted(FOLDER.glob("*/*.json"))]
+
+
+def calls() -> list[Capture]:
+    """Those of them that a dialect understands, and that cost money."""
+    found = ((one, target(one.method, one.path, one.mapping)) for one in captures())
+    return [one for one, aim in found if aim is not None and aim.operation.spends]
 
 
 def _read(file: Path) -> Capture:

@@ -128,7 +128,7 @@ IDS = [stream.name for stream in STREAMS]
 
 
 def told(one: MessagesTap) -> tuple[Any, ...]:
-    return one.reported, one.visible_bytes, one.terminal
+    return one.reported, one.visible_bytes, one.terminal, one.mark
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=IDS)
@@ -211,3 +211,27 @@ def test_any_pieces(stream: Stream, ends: bytes, data: st.DataObject) -> None:
     one, other = MessagesTap(), MessagesTap()
     assert run(one, pieces) == run(other, [whole]) == whole
     assert told(one) == told(other)
+
+
+def mark(*events: bytes) -> int:
+    tap = MessagesTap()
+    run(tap, [START, *events, END])
+    return tap.mark
+
+
+def test_the_mark_is_of_the_calls_or_else_of_the_words() -> None:
+    said = mark(*words(0, "Hel", "lo"), *words(1, " world"))
+    assert said == mark(*THOUGHT, *words(1, "Hello world")) != 0
+    assert said == mark(
+        *block(0, {"type": "text", "text": "Hello"}, {"type": "text_delta", "text": " world"})
+    )
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    called = mark(*words(0, "Hello"), *block(1, call))
+    assert called == mark(*block(0, call)) != mark(*block(0, {**call, "id": "toolu_2"}))
+    assert len({said, called, mark(*words(0, "Hello"))}) == 3
+    assert mark(*block(0, {**call, "type": "server_tool_use"}), *words(1, "Hello world")) == said
+
+
+def test_what_leaves_no_mark() -> None:
+    nameless = block(0, {"type": "tool_use", "name": "f", "input": {}})
+    assert mark() == mark(*THOUGHT) == mark(*words(0, " ")) == mark(*nameless, *words(1, "so")) == 0

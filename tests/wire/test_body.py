@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budgetd.errors import CallerFault
-from budgetd.wire.body import Body, parse
+from budgetd.wire.body import Body, elements, parse
 
 SPACES = st.text(" \t\r\n", max_size=3)
 NUMBERS = st.sampled_from(
@@ -101,7 +101,7 @@ def test_every_value_is_the_same_bytes(case: tuple[bytes, dict[str, bytes]]) -> 
     assert top(body.emit({})) == meant
     for name, value in meant.items():
         assert name in body
-        assert body.raw(name) == value
+        assert body.raw(name) == bytes(body.view(name)) == value
 
 
 @settings(max_examples=300, deadline=None)
@@ -224,6 +224,7 @@ def test_typed_values() -> None:
     )
     assert (body.count("absent"), body.count("k"), body.get("l")) == (None, 2**53 - 1, [1])
     assert (body.raw("absent"), bytes(body.words("absent")), "absent" in body) == (b"", b"", False)
+    assert bytes(body.view("absent")) == b""
     for name in ("t", "b", "l", "f", "h", "m", "g", "half", "big"):
         with pytest.raises(CallerFault, match=name):
             body.count(name)
@@ -256,3 +257,41 @@ def test_no_word_hides_behind_an_escape() -> None:
         assert seen(plain) == plain.encode()
     body = parse(rb'{"m":["\u0061"]}')
     assert body.words("m") is body.words("m")
+
+
+@given(st.lists(values(), max_size=4), st.booleans())
+def test_the_values_of_an_array_are_their_own_bytes(raws: list[str], odd: bool) -> None:
+    raws = [*raws, *([r'"\ud83d"'] if odd else [])]
+    body = parse(('{"m": [ ' + " ,\n".join(raws) + " ]}").encode("utf-8", "surrogatepass"))
+    found = elements(body.view("m"))
+    assert found is not None
+    assert [bytes(one).decode("utf-8", "surrogatepass") for one in found] == raws
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{}",
+        "5",
+        '"x"',
+        "null",
+        "[1,]",
+        "[1 2]",
+        "[1",
+        "[" * 100_000,
+        r'["\ud83d" 1]',
+        r'["\ud83d",]',
+    ],
+)
+def test_what_is_no_array(value: str) -> None:
+    assert elements(memoryview(value.encode())) is None
+
+
+def test_deep_arrays_with_odd_strings_and_what_is_not_utf8() -> None:
+    deep = rb'["\ud83d", ' + b"[" * 100_000 + b"]"
+    assert elements(memoryview(deep)) is None
+    assert elements(memoryview(rb'["\ud83d", "' + b'\xff"]')) is None
+
+
+def test_the_names_of_the_fields() -> None:
+    assert list(parse(b'{"b": 1, "a": 2, "b": 3}').names) == ["b", "a"]

@@ -7,10 +7,10 @@ import pytest
 from budgetd.wire.body import parse
 from budgetd.wire.dialects import target
 from budgetd.wire.identity import client_family, credentials
-from tests.wire.captured import Capture, captures, text_of
+from tests.wire.captured import Capture, calls, captures, text_of
 
 ALL = captures()
-CALLS = [capture for capture in ALL if capture.method == "POST"]
+CALLS = calls()
 FAMILIES = {
     "claude-code": "claude_code",
     "sdk-claude_agent": "claude_code",
@@ -27,6 +27,8 @@ def ids(several: list[Capture]) -> list[str]:
 
 
 def test_there_are_captures_of_every_client() -> None:
+    assert len(ALL) == 184
+    assert len({capture.client for capture in ALL}) == 31
     assert len(CALLS) > 100
     assert len({capture.client for capture in CALLS}) == 22
     assert {capture.path for capture in ALL if capture.method == "HEAD"} == {"/", "/api/hello"}

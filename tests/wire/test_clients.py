@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,7 +171,8 @@ def test_words_when_all_else_is_a_trap() -> None:
 
 @pytest.mark.parametrize("family", TABLE)
 def test_busy_is_worth_a_retry_for_everybody(family: str) -> None:
-    complaint, headers = refuse(notice(reason="busy"), family)
+    told = replace(notice(reason="busy"), retry_after=BUSY_SECONDS)
+    complaint, headers = refuse(told, family)
     assert (complaint.status, complaint.code) == (429, "busy")
     assert headers == {
         "retry-after": str(BUSY_SECONDS),

@@ -11,4 +11,5 @@ def test_a_blind_tap_passes_everything_and_knows_only_the_end() -> None:
     assert (tap.terminal, tap.reported, tap.visible_bytes) == (False, None, 0)
     assert tap.ending() is None
     assert tap.finish() == b""
+    assert tap.mark == 0
     assert (tap.terminal, tap.reported, tap.visible_bytes) == (True, None, 0)

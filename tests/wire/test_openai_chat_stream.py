@@ -309,7 +309,7 @@ def tap(*, hides: bool = False) -> ChatTap:
 
 
 def told(one: Any) -> tuple[Any, ...]:
-    return one.reported, one.visible_bytes, one.terminal
+    return one.reported, one.visible_bytes, one.terminal, one.mark
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=ids(STREAMS))
@@ -406,3 +406,47 @@ def test_the_older_completions_end_in_their_own_form() -> None:
     ending = run_all(DIALECT.tap(COMPLETIONS, streamed=True, hide_usage=False), []).ending()
     assert ending is not None
     assert json.loads(ending.split(b"\n")[0][6:])["object"] == "text_completion"
+
+
+def mark(*events: bytes) -> int:
+    return run_all(tap(), events).mark
+
+
+def test_the_mark_is_that_of_the_first_choice() -> None:
+    said = mark(delta(content="Hel"), delta(content="lo"))
+    assert said == mark(delta(content="Hello ")) != 0
+    assert said == mark(delta(content="Hello"), delta(index=1, content="!"), delta(reasoning="hm"))
+    assert said != mark(delta(content="Hello!"))
+    called = mark(delta(content="Hello"), delta(tool_calls=[TOOL]))
+    assert called == mark(
+        delta(tool_calls=[TOOL]), delta(index=1, tool_calls=[{**TOOL, "id": "u"}])
+    )
+    assert len({said, called, 0}) == 3
+
+
+def test_calls_are_known_by_ids_and_the_older_ones_by_their_name() -> None:
+    custom = {"index": 0, "id": "t", "type": "custom", "custom": {"name": "f", "input": ""}}
+    assert mark(delta(tool_calls=[custom])) == mark(delta(tool_calls=[TOOL]))
+    goes_on = delta(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}])
+    assert (
+        mark(delta(tool_calls=[TOOL]), goes_on) == mark(delta(tool_calls=[TOOL])) != mark(goes_on)
+    )
+    old = mark(
+        delta(function_call={"name": "f", "arguments": ""}),
+        delta(function_call={"arguments": "{}"}),
+    )
+    assert (
+        len({old, mark(delta(tool_calls=[TOOL])), mark(delta(function_call={"name": "g"})), 0}) == 4
+    )
+
+
+@pytest.mark.parametrize(
+    "call", [{"function": {"name": "f"}}, {"id": "", "function": {"name": "f"}}, {"id": None}]
+)
+def test_a_call_without_an_id_leaves_no_mark(call: dict[str, Any]) -> None:
+    assert mark(delta(content="Hello"), delta(tool_calls=[call])) == 0
+
+
+def test_completions_are_no_conversation() -> None:
+    older = ChatTap(hides=False, words=True)
+    assert run_all(older, [chunk(choices=[{"index": 0, "text": "Hello"}])]).mark == 0

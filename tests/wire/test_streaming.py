@@ -22,7 +22,19 @@ from budgetd.wire.openai_chat import CHAT, COMPLETIONS
 from budgetd.wire.openai_chat import DIALECT as OPENAI
 from budgetd.wire.openai_chat_stream import ChatTap
 from budgetd.wire.streaming import UNREADABLE_BYTES, EncodedTap
-from tests.wire.tokens import DONE, END, block, chunk, delta, event, run, started, stopped, words
+from tests.wire.tokens import (
+    DONE,
+    END,
+    block,
+    chunk,
+    delta,
+    event,
+    run,
+    run_all,
+    started,
+    stopped,
+    words,
+)
 
 CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": "{"}}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
@@ -241,6 +253,7 @@ def test_a_compressed_stream_is_read_and_passed_as_it_is(encoding: str, size: in
     assert tap.reported is not None
     assert tap.reported.usage == Usage(input=9, output=5)
     assert tap.visible_bytes == 200 * 52
+    assert tap.mark == run_all(ChatTap(hides=False, words=False), events).mark != 0
     assert tap.ending() is None
 
 
@@ -259,3 +272,14 @@ def test_what_cannot_be_decoded_may_have_been_anything(encoding: str, data: byte
     tap: Tap = EncodedTap(MessagesTap(), encoding)
     assert run(tap, [data, data]) == data + data
     assert (tap.terminal, tap.reported, tap.visible_bytes) == (False, None, UNREADABLE_BYTES)
+    assert tap.mark == 0
+
+
+def test_half_an_answer_has_no_mark() -> None:
+    data = gzip.compress(b"".join(delta(content="word" * 50) for _ in range(200)))
+    tap: Tap = EncodedTap(ChatTap(hides=False, words=False), "gzip")
+    tap.feed(data[: len(data) // 2])
+    assert tap.mark != 0  # so far
+    tap.feed(b"\xff" * 1000)
+    assert tap.visible_bytes == UNREADABLE_BYTES
+    assert tap.mark == 0

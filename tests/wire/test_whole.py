@@ -8,7 +8,10 @@ import json
 import pytest
 
 from budgetd.core.usage import Usage
-from budgetd.wire.openai_chat import CHAT, DIALECT
+from budgetd.wire.answers import mark_of_message
+from budgetd.wire.anthropic import DIALECT as ANTHROPIC
+from budgetd.wire.anthropic import MESSAGES
+from budgetd.wire.openai_chat import CHAT, COMPLETIONS, DIALECT
 from budgetd.wire.openai_chat_usage import read_answer
 from budgetd.wire.whole import LONGEST_ANSWER, WholeTap
 
@@ -68,3 +71,64 @@ def test_an_endless_answer_is_not_kept() -> None:
     assert len(tap._copy) <= 1
     assert tap.finish() == ANSWER
     assert tap.reported is None
+
+
+def test_the_mark_is_read_with_the_rest() -> None:
+    heard: list[bytes] = []
+
+    def mark(document: bytes) -> int:
+        heard.append(document)
+        return 17
+
+    tap = WholeTap(read_answer, "gzip", heard=mark)
+    data = gzip.compress(ANSWER)
+    tap.feed(data)
+    assert (tap.mark, heard) == (0, [])
+    tap.finish()
+    assert (tap.mark, heard) == (17, [ANSWER])
+    broken = WholeTap(read_answer, "gzip", heard=mark)
+    broken.feed(b"not gzip")
+    broken.finish()
+    assert (broken.mark, len(heard)) == (0, 1)
+    deaf = WholeTap(read_answer)
+    deaf.feed(ANSWER)
+    deaf.finish()
+    assert deaf.mark == 0
+
+
+MESSAGE = {"role": "assistant", "content": "Hello", "refusal": None}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"choices": [{"index": 0, "message": MESSAGE}, {"index": 1, "message": {}}]}, True),
+        ({"choices": [{"message": {**MESSAGE, "content": None}}]}, False),
+        ({"choices": [{"text": "Hello"}]}, False),
+        ({"choices": []}, False),
+        ({"error": {"message": "no"}}, False),
+        ({"choices": "Hello"}, False),
+    ],
+)
+def test_the_mark_of_a_whole_chat(answer: dict[str, object], told: bool) -> None:
+    tap = DIALECT.tap(CHAT, streamed=False, hide_usage=False)
+    tap.feed(json.dumps(answer).encode())
+    tap.finish()
+    assert tap.mark == (mark_of_message(json.dumps(MESSAGE).encode()) if told else 0)
+    older = DIALECT.tap(COMPLETIONS, streamed=False, hide_usage=False)
+    older.feed(json.dumps(answer).encode())
+    older.finish()
+    assert older.mark == 0
+
+
+def test_the_mark_of_a_whole_message() -> None:
+    answer: dict[str, object] = {
+        **MESSAGE,
+        "type": "message",
+        "content": [{"type": "text", "text": " Hello"}],
+        "usage": {},
+    }
+    tap = ANTHROPIC.tap(MESSAGES, streamed=False, hide_usage=False)
+    tap.feed(json.dumps(answer).encode())
+    tap.finish()
+    assert tap.mark == mark_of_message(json.dumps(MESSAGE).encode()) != 0
