@@ -1,167 +1,56 @@
 """`python -m bench.ledger`: the ledger by itself, empty beside one of a million attempts.
 
-Durable reserves a second at 1 and at 64 tasks, the CPU time of one admission with its settlement,
-every question a view asks, the audit, and a whole start with calls to recover. Figures are medians;
-nothing is asserted about time. Both are measured in turn, round after round, because a busy disk
-makes every commit slow. `fill` makes a ledger of any size whose books are right.
+Durable reserves a second at 1 and at 64 tasks, the CPU time of one admission with its settlement
+(of a call alone, of a session's turn, of a sub-agent's), every question a view asks, what a start
+recalls, the audit, and a whole start with calls to recover. Figures are medians; nothing is asserted
+about time. Both are measured in turn, round after round, because a busy disk makes every commit
+slow.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
-from itertools import count
 from pathlib import Path
 from statistics import median
 
-from budgetd.core.budgets import Budget, Quote
-from budgetd.core.prices import RateCard
+from bench.past import CARDS, COST, KEYS, NOW, budgets_of, fill, lineage, reservation, turn_of
 from budgetd.core.settlement import Settlement
-from budgetd.core.usage import BUCKETS, Usage
-from budgetd.core.windows import Calendar, Fixed, Instant, identity, span_at
+from budgetd.core.turns import Turn
+from budgetd.core.usage import Usage
 from budgetd.ledger import book, rows
-from budgetd.ledger.book import Call, Reservation
+from budgetd.ledger.book import Reservation
 from budgetd.ledger.store import LEDGER, Ledger
 from budgetd.ledger.writer import connect
 
-NOW = 1_795_000_000_000  # an instant in November 2026, ms
-STEP = 5_000  # ms between two calls: a million of them are 58 days
-KEYS = 20
-MODELS = ("gpt-4o", "gpt-4o-mini", "o4-mini")
-LEFT_OPEN = 100  # calls that a crash left open
-REFUSED = 20_000
-HOLD, COST = 5_000_000_000, 1_000_000_000
 
-CARDS = tuple(
-    RateCard("openai", name, dict.fromkeys(BUCKETS, 2_500_000), source="a list", as_of="2026-11-09")
-    for name in MODELS
-)
-FIVE_HOURS, MONTH, DAY = Fixed(18_000_000), Calendar("month", "UTC"), Calendar("day", "UTC")
+def cpu_of_a_call(path: Path, depth: int, calls: int = 3_000) -> float:
+    """CPU microseconds of one admission and its settlement, in groups of 64, without the fsync.
 
-Row = tuple[object, ...]
-
-_calls = count(1)
-
-
-def budgets_of(key: str) -> tuple[Budget, ...]:
-    """Two of a key's own and one over everything, none of them near its limit."""
-    much = 10**17
-    return (
-        Budget("5h", f"key:{key}", much, FIVE_HOURS),
-        Budget("month", f"key:{key}", much, MONTH),
-        Budget("day", "all", much, DAY),
-    )
-
-
-def fill(path: Path, attempts: int) -> None:
-    """Make a ledger of so many attempts, the last LEFT_OPEN of them open. Its audit finds nothing."""
-    with closing(connect(path)) as db:
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute("BEGIN")
-        _write_rows(db, attempts)
-        _add_up(db)
-        db.execute("COMMIT")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())  # what the kernel still has to write would slow the first commits
-
-
-def _write_rows(db: sqlite3.Connection, attempts: int) -> None:
-    prices = [rows.price_row(db, card) for card in CARDS]
-    windows: dict[tuple[str, str, int], int] = {}
-    calls: list[Row] = []
-    made: list[Row] = []
-    charges: list[Row] = []
-    for number in range(attempts):
-        at = NOW - (attempts - number) * STEP
-        key, model = f"agent-{number % KEYS}", number % len(MODELS)
-        call, name = f"{number:020d}", MODELS[model]
-        calls.append((call, at, key, name))
-        state = ("open", 0, None) if number >= attempts - LEFT_OPEN else ("settled", COST, at + 9)
-        made.append((f"{call}.1", call, at, name, HOLD, prices[model], *state))
-        charges += ((f"{call}.1", _window(db, windows, b, at)) for b in budgets_of(key))
-        if len(calls) == 50_000 or number == attempts - 1:
-            _insert(db, calls, made, charges)
-            calls, made, charges = [], [], []
-    refused = ((f"{n:020d}", NOW, f"agent-{n % KEYS}") for n in range(min(attempts, REFUSED)))
-    db.executemany("INSERT INTO refusal VALUES (?, ?, ?, 'spent', '{}')", refused)
-
-
-def _window(
-    db: sqlite3.Connection, known: dict[tuple[str, str, int], int], budget: Budget, at: Instant
-) -> int:
-    span = span_at(budget.window, at)
-    place = (budget.subject, identity(budget.window), span.start)
-    if place not in known:
-        known[place] = rows.open_window(db, budget, span)
-    return known[place]
-
-
-def _insert(
-    db: sqlite3.Connection,
-    calls: Iterable[Row],
-    made: Iterable[Row],
-    charges: Iterable[Row],
-) -> None:
-    db.executemany(
-        "INSERT INTO call (id, at, key, dialect, operation, client, model)"
-        " VALUES (?, ?, ?, 'openai_chat', 'chat', 'sdk', ?)",
-        calls,
-    )
-    db.executemany(
-        "INSERT INTO attempt (id, call, at, provider, model, money, hold, input_bound, output_bound,"
-        " price, state, cost, ended, input, output)"
-        " VALUES (?, ?, ?, 'openai', ?, 'real', ?, 900, 1000, ?, ?, ?, ?, 200, 200)",
-        made,
-    )
-    db.executemany("INSERT INTO charge VALUES (?, ?)", charges)
-
-
-def _add_up(db: sqlite3.Connection) -> None:
-    """The counters that operations would have kept."""
-    db.execute(
-        "UPDATE window SET settled = s.cost, held = s.held FROM (SELECT x.window AS id, sum(a.cost) AS cost,"
-        " sum(iif(a.state = 'open', a.hold, 0)) AS held FROM charge x JOIN attempt a ON a.id = x.attempt"
-        " GROUP BY x.window) AS s WHERE s.id = window.id"
-    )
-    db.execute(
-        "INSERT INTO tally (key, hour, provider, model, money, calls, cost, input, output)"
-        " SELECT c.key, a.ended / 3600000, a.provider, a.model, a.money, count(*), sum(a.cost),"
-        " sum(a.input), sum(a.output) FROM attempt a JOIN call c ON c.id = a.call"
-        " WHERE a.state <> 'open' GROUP BY 1, 2, 3, 4, 5"
-    )
-    db.execute("UPDATE clock SET last = (SELECT coalesce(max(at), 0) FROM attempt)")
-
-
-def reservation(key: str) -> Reservation:
-    """A call of a key, newer than any that `fill` made."""
-    call = Call(f"9{next(_calls):019d}", key, "openai_chat", "chat", "sdk", "gpt-4o")
-    quote = Quote(0, 1, HOLD, HOLD)
-    return Reservation(call, 1, "openai", "gpt-4o", "real", budgets_of(key), quote, 900, CARDS[0])
-
-
-# ---------------------------------------------------------------------------------------- measuring
-
-
-def cpu_of_a_call(path: Path, calls: int = 3_000) -> float:
-    """CPU microseconds of one admission and its settlement, in groups of 64, without the fsync."""
+    `depth` 0: of a call by itself; 1: of a turn of a root, of which each key has one; 2: of a
+    sub-agent's.
+    """
     done = Settlement("settled", COST, False, CARDS[0], Usage(input=200, output=200), "gpt-4o", 200)
+    asked: list[tuple[Reservation, Turn | None]] = []
+    for number in range(calls):
+        key, nth = f"agent-{number % KEYS}", number // KEYS + 1
+        own = lineage(key, 10**6 + depth - 1) if depth else ()
+        turn = turn_of(own[0], nth, NOW) if own else None
+        asked.append((reservation(key, own), turn))
     with closing(connect(path)) as db:
         began = time.process_time()
-        for number in range(calls):
+        for number, (wanted, turn) in enumerate(asked):
             if number % 64 == 0:
                 db.execute("BEGIN IMMEDIATE")
-            wanted = reservation(f"agent-{number % KEYS}")
             book.admit(db, wanted, NOW)
-            book.settle(db, wanted.attempt, done, NOW + 5_000)
+            book.settle(db, wanted.attempt, done, NOW + 5_000, turn)
             if number % 64 == 63:
                 db.execute("COMMIT")
         spent = time.process_time() - began
@@ -223,7 +112,8 @@ async def measure(state: Path) -> dict[str, float]:
     """Every figure of one ledger."""
     found: dict[str, float] = {}
     found["start, open, close: ms"], _ = start_ms(state)
-    found["admit + settle: us CPU"] = cpu_of_a_call(state / LEDGER)
+    for depth, whose in enumerate(("", ", a turn", ", a sub-agent's")):
+        found[f"admit + settle{whose}: us CPU"] = cpu_of_a_call(state / LEDGER, depth)
     ledger = Ledger(state)
     await ledger.open()
     reader, hour = ledger.reader, NOW // rows.MS_PER_HOUR
@@ -242,6 +132,9 @@ async def measure(state: Path) -> dict[str, float]:
     }
     for name, ask in questions.items():
         found[f"{name}: ms"] = await in_ms(ask)
+    for most in (500, 5_000):
+        name = f"recall of {most:,} x 8: ms"
+        found[name] = await in_ms(partial(ledger.recall, most, 8), times=3)
     for tasks in (1, 64):
         rate, ms = await reserves(ledger, tasks)
         found[f"reserves/s, {tasks} tasks"] = rate
@@ -276,10 +169,10 @@ def main() -> None:
         for _ in range(asked.rounds):
             for size in sizes:
                 found[size].append(asyncio.run(measure(Path(directory) / str(size))))
-    print(f"\n{'':28}{'empty':>12}{f'{asked.rows:,}':>14}")
+    print(f"\n{'':36}{'empty':>12}{f'{asked.rows:,}':>14}")
     for name in found[0][0]:
         cells = [median(one[name] for one in found[size]) for size in sizes]
-        print(f"{name:28}{cells[0]:>12,.2f}{cells[1]:>14,.2f}")
+        print(f"{name:36}{cells[0]:>12,.2f}{cells[1]:>14,.2f}")
 
 
 if __name__ == "__main__":

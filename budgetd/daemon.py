@@ -35,8 +35,10 @@ from budgetd.proxy.callers import Callers
 from budgetd.proxy.door import Door, conversations, in_json
 from budgetd.proxy.gateway import Gateway
 from budgetd.proxy.intake import LOOPBACK_HOSTS, put_off
+from budgetd.proxy.lives import STATES
 from budgetd.proxy.order import Setup
 from budgetd.proxy.relay import CLOSING_GRACE
+from budgetd.proxy.sessions import Sessions
 from budgetd.proxy.upstream import Upstream
 from budgetd.proxy.works import Works
 from budgetd.runtime import (
@@ -55,6 +57,7 @@ from budgetd.status.control import Control, Levers
 
 log = structlog.get_logger("budgetd.daemon")
 
+REMEMBERED = 2_000  # sessions whose conversations go on as if there had been no restart
 TICK_SECONDS = 30.0
 BAD_FILE = (ConfigError, PriceListError)
 SHUTDOWN_SECONDS = 2.0  # for requests that are no calls (a slow upload, a status page) at the end
@@ -93,7 +96,9 @@ class Daemon:
             log.warning("calls left open by a crash were charged in full", calls=orphans)
         self._secret = LocalSecret.load_or_create(self._loaded.state)
         await self._upstream.open()
-        works = Works(self._ledger.writer, self._upstream, self.time)
+        sessions = Sessions(self._secret.seed("sessions"))
+        sessions.recall(await self._ledger.recall(REMEMBERED, STATES))
+        works = Works(self._ledger.writer, self._upstream, self.time, sessions)
         self.gateway = Gateway(self._build(self._loaded, self.time.now(), 0), works, self._tasks)
         self.standing = Standing(
             started=self.time.now(),

@@ -22,7 +22,7 @@ import aiohttp
 
 from budgetd.config.load import load
 from budgetd.daemon import Daemon
-from budgetd.simulator import Script, Simulator
+from budgetd.simulator import Clocks, Script, Simulator
 
 START = 1_795_000_000_000  # an instant in November 2026, ms
 OPENAI_KEY = "sk-proj-test"
@@ -130,7 +130,8 @@ async def house(
     """Start a simulator and a daemon in this process; stop both at the end."""
     clock = clock or HandClock()
     state, config = directory / "state", directory / "config.yaml"
-    async with Simulator(script=script or Script()) as sim:
+    clocks = Clocks(monotonic=lambda: clock.boot() / 1000)  # its cache grows cold by ours
+    async with Simulator(script=script or Script(), clocks=clocks) as sim:
         config.write_text(config_text(sim.url, state, extra))
         daemon = Daemon(load(config, {}), {}, clock)
         await daemon.start()

@@ -51,6 +51,8 @@ def lines(daemon: Daemon, loaded: Loaded) -> Iterator[str]:
     yield f"Callers that no key claims share: {_words(default.budgets)}."
     if rules.everything:
         yield f"Everything together: {_words(rules.everything)}."
+    for label, budgets in rules.labels[:MOST_KEYS]:
+        yield f"Label {label}: {_words(budgets)}."
     yield from _keys(rules, url)
     yield ""
     if _is_found(url):
@@ -109,8 +111,12 @@ def _words(budgets: tuple[Budget, ...]) -> str:
 
 def _budget_words(budget: Budget) -> str:
     window = "in total" if isinstance(budget.window, Total) else f"per {describe(budget.window)}"
+    if budget.per:
+        window = f"{'' if window == 'in total' else f'{window} '}per {budget.per}"
+    models = f" of {', '.join(budget.models)}" if budget.models else ""
     kind = ", notional" if budget.counts == "notional" else ""
-    return f"{usd_display(budget.limit)} {window}{kind}{', observed' if budget.observe else ''}"
+    observed = ", observed" if budget.observe else ""
+    return f"{usd_display(budget.limit)} {window}{models}{kind}{observed}"
 
 
 def listener(port: int) -> str | None:

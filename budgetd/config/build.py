@@ -8,14 +8,15 @@ are known: two keys that claim one credential.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from budgetd.config.checks import DEFAULT_KEY, budget_name
-from budgetd.config.keys import BudgetSettings, KeySettings
+from budgetd.config.budgets import BudgetSettings, budget_name
+from budgetd.config.checks import DEFAULT_KEY
+from budgetd.config.keys import CapsSettings, DefaultKeySettings, KeySettings
 from budgetd.config.locator import Locator
 from budgetd.config.presets import effective, provider_names
 from budgetd.config.problems import Finding, shown
@@ -25,6 +26,7 @@ from budgetd.config.secrets import Secrets
 from budgetd.config.settings import Settings
 from budgetd.core import policy
 from budgetd.core.budgets import Budget
+from budgetd.core.caps import Caps
 from budgetd.core.money import pico_from_usd
 from budgetd.core.windows import Calendar, Fixed, FixedDaily, Instant, Total, Unit, Window
 
@@ -48,15 +50,7 @@ def build(
     if findings:
         raise locator.error(findings)
     keys = {name: _key(name, key, zone, claims) for name, key in settings.keys.items()}
-    default = settings.default_key
-    keys[DEFAULT_KEY] = policy.KeyPolicy(
-        name=DEFAULT_KEY,
-        budgets=_budgets(default.budgets, _subject(DEFAULT_KEY), zone),
-        provider=default.provider,
-        client=default.client,
-        label=default.label,
-        observe=default.observe,
-    )
+    keys[DEFAULT_KEY] = _spender(DEFAULT_KEY, settings.default_key, zone)
     return policy.Rules(
         providers={
             name: _provider(name, settings, secrets) for name in provider_names(settings.providers)
@@ -64,7 +58,8 @@ def build(
         keys={name: key for name, key in keys.items() if not key.is_pattern},
         default_key=DEFAULT_KEY,
         patterns=tuple(key for key in keys.values() if key.is_pattern),
-        everything=_budgets(settings.budgets, EVERYTHING, zone),
+        everything=_budgets(settings.budgets, EVERYTHING, zone, shared=True),
+        labels=_named(settings.labels, "label", zone),
         routes=tuple(policy.Route(route.model, route.provider) for route in settings.routes),
         defaults=dict(settings.defaults),
         unpriced_paths=tuple(settings.unpriced_paths),
@@ -118,36 +113,64 @@ def instant(moment: datetime, zone: str) -> Instant:
     return (span.days * 86_400 + span.seconds) * 1000 + span.microseconds // 1000
 
 
-def _subject(key: str) -> str:
-    return f"key:{key}"
-
-
-def _budgets(budgets: Iterable[BudgetSettings], subject: str, zone: str) -> tuple[Budget, ...]:
+def _budgets(
+    budgets: Iterable[BudgetSettings], subject: str, zone: str, *, shared: bool = False
+) -> tuple[Budget, ...]:
     return tuple(
         Budget(
-            name=budget_name(budget),
+            name=budget_name(budget, shared=shared),
             subject=subject,
             limit=pico_from_usd(budget.limit),
             window=window(budget, zone),
             counts=budget.counts,
             observe=budget.observe,
+            per=budget.per or "",
+            models=tuple(budget.models),
         )
         for budget in budgets
     )
 
 
-def _key(name: str, key: KeySettings, zone: str, claims: dict[str, str]) -> policy.KeyPolicy:
+def _named(by_name: Mapping[str, Iterable[BudgetSettings]], kind: str, zone: str) -> policy.Named:
+    return tuple(
+        (name, _budgets(budgets, f"{kind}:{name}", zone)) for name, budgets in by_name.items()
+    )
+
+
+def _spender(name: str, spender: KeySettings | DefaultKeySettings, zone: str) -> policy.KeyPolicy:
+    """What every key has, the default key too."""
     return policy.KeyPolicy(
         name=name,
+        budgets=_budgets(spender.budgets, f"key:{name}", zone),
+        provider=spender.provider,
+        client=spender.client,
+        label=spender.label,
+        observe=spender.observe,
+        sessions=_named(spender.sessions, "session", zone),
+        caps=_caps(spender.caps),
+        loops=spender.loops,
+    )
+
+
+def _caps(caps: CapsSettings) -> Caps:
+    per_minute = caps.dollars_per_minute
+    return Caps(
+        calls=caps.calls_per_session,
+        turns=caps.turns_per_session,
+        errors=caps.consecutive_errors,
+        failures=caps.identical_failures,
+        dollars_per_minute=None if per_minute is None else pico_from_usd(per_minute),
+        context=caps.context_tokens,
+    )
+
+
+def _key(name: str, key: KeySettings, zone: str, claims: dict[str, str]) -> policy.KeyPolicy:
+    return replace(
+        _spender(name, key, zone),
         custody=key.custody,
-        budgets=_budgets(key.budgets, _subject(name), zone),
-        provider=key.provider,
-        client=key.client,
         fingerprints=frozenset(mark for mark, owner in claims.items() if owner == name),
         accounts=frozenset(key.accounts),
-        label=key.label,
         expires=instant(key.expires, zone) if key.expires else None,
-        observe=key.observe,
     )
 
 

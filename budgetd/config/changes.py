@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from budgetd.config.checks import budget_name
-from budgetd.config.keys import BudgetSettings
+from budgetd.config.budgets import BudgetSettings, budget_name, budget_words
+from budgetd.config.keys import DefaultKeySettings, KeySettings
 from budgetd.config.problems import Path, dotted
-from budgetd.config.quantities import usd_written
 from budgetd.config.settings import Settings
 
 NEEDS_RESTART = ("listen", "state")
-WINDOW = ("align", "anchor", "timezone", "reset_at", "weekday", "day", "every")
+WINDOW = ("align", "anchor", "timezone", "reset_at", "weekday", "day", "every", "per")
+STAYS = ("limit", "models")
 ABSENT = object()
 
 
@@ -35,26 +35,47 @@ def changes(old: Settings, new: Settings) -> list[str]:
         if not any(path[:length] in whole for length in range(len(path))):
             one, other = before.get(path, ABSENT), after.get(path, ABSENT)
             if one != other:
-                lines.append(f"{dotted(path)}: {_change(one, other)}{_effect(path)}")
+                effect = _effect(path, budget=path[:-1] in now)
+                lines.append(f"{dotted(path)}: {_change(one, other)}{effect}")
     return lines
 
 
 def _items(settings: Settings) -> dict[Path, str]:
-    """What comes and goes as a whole, each with a few words about it: providers, keys, budgets."""
+    """What comes and goes as a whole, each with a few words about it: providers, keys, labels,
+    budgets.
+    """
     items: dict[Path, str] = {("providers", name): "" for name in settings.providers}
-    for path, budgets in _spenders(settings):
-        items |= {path: ""} if path else {}
-        for budget in budgets:
-            text = f", {usd_written(budget.limit)} {'' if budget.every == 'total' else 'per '}"
-            items[(*path, "budgets", budget_name(budget))] = text + budget.every
+    items |= {("keys", name): "" for name in settings.keys}
+    for path, budgets in _named(settings):
+        words = " and ".join(map(budget_words, budgets))
+        items[path] = f", {words or 'without a budget'}"
+    for path, by_name in _lists(settings):
+        for name, budget in by_name.items():
+            items[(*path, name)] = f", {budget_words(budget)}"
     return items
 
 
-def _spenders(settings: Settings) -> Iterator[tuple[Path, list[BudgetSettings]]]:
-    yield (), settings.budgets
-    yield ("default_key",), settings.default_key.budgets
+def _lists(settings: Settings) -> Iterator[tuple[Path, dict[str, BudgetSettings]]]:
+    """Every list of budgets, by its path, as budgets by their names."""
+    yield ("budgets",), {budget_name(budget, shared=True): budget for budget in settings.budgets}
+    own = [((*path, "budgets"), spender.budgets) for path, spender in _spenders(settings)]
+    for path, budgets in (*own, *_named(settings)):
+        yield path, {budget_name(budget): budget for budget in budgets}
+
+
+def _named(settings: Settings) -> Iterator[tuple[Path, list[BudgetSettings]]]:
+    """The lists of labels and of sessions that are named."""
+    for label, budgets in settings.labels.items():
+        yield ("labels", label), budgets
+    for path, spender in _spenders(settings):
+        for session, budgets in spender.sessions.items():
+            yield (*path, "sessions", session), budgets
+
+
+def _spenders(settings: Settings) -> Iterator[tuple[Path, KeySettings | DefaultKeySettings]]:
+    yield ("default_key",), settings.default_key
     for name, key in settings.keys.items():
-        yield ("keys", name), key.budgets
+        yield ("keys", name), key
 
 
 def _outermost(paths: list[Path]) -> list[Path]:
@@ -63,23 +84,22 @@ def _outermost(paths: list[Path]) -> list[Path]:
     ]
 
 
-def _effect(path: Path) -> str:
+def _effect(path: Path, *, budget: bool) -> str:
     if path[0] in NEEDS_RESTART:
         return " (takes effect after a restart)"
-    if path[-3:-2] == ("budgets",) and path[-1] in WINDOW:
+    if budget and path[-1] in WINDOW:
         return " (a new window begins)"
-    return " (what was spent stays)" if path[-3:-2] == ("budgets",) and path[-1] == "limit" else ""
+    return " (what was spent stays)" if budget and path[-1] in STAYS else ""
 
 
 def _facts(settings: Settings) -> dict[Path, Any]:
     """Every setting that has a value, by its path; budgets go by their names."""
     data = settings.model_dump(mode="json", exclude_none=True)
-    for path, budgets in _spenders(settings):
+    for path, budgets in _lists(settings):
         holder: Any = data
-        for step in path:
+        for step in path[:-1]:
             holder = holder[step]
-        names = [budget_name(budget) for budget in budgets]
-        holder["budgets"] = dict(zip(names, holder["budgets"], strict=True))
+        holder[path[-1]] = dict(zip(budgets, holder[path[-1]], strict=True))
     facts: dict[Path, Any] = {}
     _collect(data, (), facts)
     return facts

@@ -7,21 +7,20 @@ configuration without errors here can be built.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 
-from budgetd.config.keys import BudgetSettings, KeySettings
+from budgetd.config.budget_checks import check_budgets
+from budgetd.config.keys import KeySettings
 from budgetd.config.presets import effective, provider_names
 from budgetd.config.problems import Finding, Path, did_you_mean, shown
 from budgetd.config.provider_checks import check_providers, one_source
 from budgetd.config.providers import ProviderSettings
-from budgetd.config.quantities import duration
 from budgetd.config.settings import Settings
+from budgetd.config.words import shadows
 from budgetd.core.hosts import is_loopback
-from budgetd.core.policy import KeyPolicy
+from budgetd.core.policy import is_pattern
 
 DEFAULT_KEY = "default"
-DAY = 86_400_000
 
 
 def check(settings: Settings) -> list[Finding]:
@@ -29,8 +28,7 @@ def check(settings: Settings) -> list[Finding]:
     return [
         *_listening(settings),
         *_limits(settings),
-        *_budgets(("budgets",), settings.budgets),
-        *_budgets(("default_key", "budgets"), settings.default_key.budgets),
+        *check_budgets(settings),
         *_keys(settings),
         *_claims(settings),
         *check_providers(settings.providers),
@@ -63,75 +61,18 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield Finding(("estimation", "output_floor"), "must not be larger than output_unknown")
 
 
-def budget_name(budget: BudgetSettings) -> str:
-    """What a budget is called: its name, else its window and, if notional, that."""
-    if budget.name:
-        return budget.name
-    return budget.every if budget.counts == "real" else f"{budget.every} notional"
-
-
-def _budgets(path: Path, budgets: Iterable[BudgetSettings]) -> Iterator[Finding]:
-    names: set[str] = set()
-    for index, budget in enumerate(budgets):
-        here = (*path, index)
-        yield from _window(here, budget)
-        name = budget_name(budget)
-        if name in names:
-            yield Finding(
-                here, f"a second budget called {shown(name)}", "give one of them a name of its own"
-            )
-        names.add(name)
-
-
-def _window(path: Path, budget: BudgetSettings) -> Iterator[Finding]:
-    fixed = budget.every not in ("day", "week", "month", "total")
-    aligned = fixed and budget.align is not None
-    allowed = {
-        "align": (fixed, "a fixed length, like every: 5h"),
-        "anchor": (fixed and not aligned, "a fixed length without align"),
-        "reset_at": (
-            aligned or (not fixed and budget.every != "total"),
-            "day, week, month, or align: day",
-        ),
-        "timezone": (budget.every != "total", "windows that end"),
-        "weekday": (budget.every == "week", "every: week"),
-        "day": (budget.every == "month", "every: month"),
-    }
-    for name, (fits, partner) in allowed.items():
-        if getattr(budget, name) is not None and not fits:
-            yield Finding((*path, name), f"only goes with {partner}")
-    if aligned and duration(budget.every) >= DAY:
-        yield Finding(
-            (*path, "align"), "only goes with windows shorter than a day", "write every: day"
-        )
-
-
 def _keys(settings: Settings) -> Iterator[Finding]:
-    earlier: list[str] = []
+    shadowed = shadows(settings.keys)
     for name, key in settings.keys.items():
         here: Path = ("keys", name)
-        yield from _budgets((*here, "budgets"), key.budgets)
         if name == DEFAULT_KEY:
             yield Finding(
                 here, "this key has a place of its own", "write its settings under default_key:"
             )
-        if not key.budgets and not settings.budgets:
-            yield Finding(
-                here,
-                "has no budget: nothing limits it",
-                "give it budgets, like [2.00 per 5h]",
-                "warning",
-            )
-        if KeyPolicy(name).is_pattern:
-            shadow = next((other for other in earlier if fnmatchcase(name, other)), None)
-            if shadow:
-                yield Finding(
-                    here,
-                    f"never used: {shown(shadow)} above matches the same names",
-                    "swap them",
-                    "warning",
-                )
-            earlier.append(name)
+        if name in shadowed:
+            message = f"never used: {shown(shadowed[name])} above matches the same names"
+            yield Finding(here, message, "swap them", "warning")
+        if is_pattern(name):
             yield from _only_for_one(here, key)
 
 

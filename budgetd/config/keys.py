@@ -1,81 +1,30 @@
-"""The `keys` and `budgets` parts of the settings: who may spend how much over which window.
+"""The `keys` part of the settings: who may spend, within which budgets and bounds.
 
-A budget has a long form, and a short one that says the same in a line: "2.00 per 5h", "$10 / week",
-"50 total". The short form is exactly an amount, `per` or `/`, and a window; whatever needs more
-words needs the long form. A key may be written as just its budgets. Single fields are checked here,
-relations between them in `checks`.
+A key may be written as just its budgets. Single fields are checked here, relations between them in
+`checks` and `budget_checks`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from budgetd.config.problems import CREDENTIAL_START, did_you_mean, looks_secret
+from budgetd.config.budgets import Budgets, BudgetsByName, BudgetSettings
+from budgetd.config.problems import CREDENTIAL_START, did_you_mean
 from budgetd.config.providers import SecretSource, Section
-from budgetd.config.quantities import (
-    WEEKDAYS,
-    Count,
-    Flag,
-    Moment,
-    TimeOfDay,
-    Usd,
-    Zone,
-    at_least,
-    at_most,
-    duration,
-)
-from budgetd.core.budgets import Money
-from budgetd.core.policy import Custody
+from budgetd.config.quantities import Count, Flag, Moment, Usd, at_least
+from budgetd.config.words import Word
+from budgetd.core.policy import Custody, LoopPolicy
 from budgetd.wire.identity import FAMILIES
 
-PERIODS = ("day", "week", "month", "total")
-SHORT = re.compile(r"(?P<limit>\$?[0-9.]+)(?: per | ?/ ?| (?=total$))(?P<every>\S+)")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._*?\[\]!-]{0,127}")
+Cap = Annotated[Count, at_least(1, "1")]
 
 # How an owner may write a family: claude_code or claude-code.
 CLIENTS = {spelling: name for name in FAMILIES for spelling in (name, name.replace("_", "-"))}
-
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-
-
-def _every(value: object) -> str:
-    if value in PERIODS:
-        return str(value)
-    if isinstance(value, str) and re.search(r"[0-9]d", value):
-        raise ValueError("must be day for a calendar day, or hours for a fixed length, like 24h")
-    try:
-        length = duration(value)
-    except ValueError:
-        raise ValueError("must be day, week, month, total, or a length like 5h") from None
-    if length < 60_000:
-        raise ValueError("must be at least 1m")
-    return str(value)
-
-
-def _word(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", value) or looks_secret(value):
-        raise ValueError("must be a short name of letters, digits, spaces, dots and dashes")
-    return value
-
-
-def _weekday(value: object) -> object:
-    if isinstance(value, str) and len(value) >= 3:
-        for day in WEEKDAYS:
-            if day.startswith(value.lower()):
-                return day
-    raise ValueError(f"must be a day of the week: {', '.join(WEEKDAYS)}")
 
 
 def _fingerprint(value: str) -> str:
@@ -90,6 +39,12 @@ def _account(value: str) -> str:
     return value
 
 
+def _some(value: Decimal) -> Decimal:
+    if not value:
+        raise ValueError("must be more than 0: a budget of 0 shuts a key out")
+    return value
+
+
 def _client(value: str) -> str:
     if value not in CLIENTS:
         hint = did_you_mean(value, FAMILIES)
@@ -97,87 +52,38 @@ def _client(value: str) -> str:
     return CLIENTS[value]
 
 
-Word = Annotated[str, AfterValidator(_word)]
 Client = Annotated[
     str, AfterValidator(_client), WithJsonSchema({"type": "string", "enum": sorted(CLIENTS)})
 ]
-EVERY_SCHEMA = WithJsonSchema(
-    {
-        "anyOf": [
-            {"enum": list(PERIODS)},
-            {"type": "string", "pattern": r"^(\d+h)?(\d+m)?(\d+s)?$"},
-        ],
-        "examples": ["5h", "day", "week", "month", "total"],
-    }
-)
 
 
-class BudgetSettings(Section):
-    """A limit in dollars over a window of time."""
+class CapsSettings(Section):
+    """Bounds on how an agent may behave. What is left out is not bounded."""
 
-    limit: Usd = Field(
-        description="How much may be spent in one window, in dollars. 0 allows nothing."
-    )
-    every: Annotated[str, BeforeValidator(_every), EVERY_SCHEMA] = Field(
-        description="The window: a length like 5h that repeats without a break; day, week or "
-        "month by the calendar; or total, which never resets."
-    )
-    align: Literal["day"] | None = Field(
+    calls_per_session: Cap | None = Field(
         default=None,
-        description="day: windows of a fixed length begin again at reset_at of every day.",
+        description="Calls of one session, side calls included, its sub-agents' own not.",
     )
-    anchor: Moment | None = Field(
+    turns_per_session: Cap | None = Field(
+        default=None, description="Turns of one session, its sub-agents' own not included."
+    )
+    consecutive_errors: Cap | None = Field(
         default=None,
-        description="An instant at which a window of fixed length begins; all others follow from "
-        "it. Default: 1970 in UTC.",
+        description="Calls of one session that fail one after another. Then it rests, 30 seconds "
+        "at first and twice that after each further failure, up to 15 minutes.",
     )
-    timezone: Zone | None = Field(
-        default=None, description="The time zone of this window. Default: the general timezone."
-    )
-    reset_at: TimeOfDay | None = Field(
+    identical_failures: Cap | None = Field(
         default=None,
-        description="The time of day at which a day, week or month begins. Default: 00:00.",
+        description="The same for one and the same request; a changed one is heard at once.",
     )
-    weekday: Annotated[Weekday, BeforeValidator(_weekday)] | None = Field(
-        default=None, description="The day on which a week begins. Default: monday."
-    )
-    day: Annotated[Count, at_least(1, "1"), at_most(31, "31")] | None = Field(
+    dollars_per_minute: Annotated[Usd, AfterValidator(_some)] | None = Field(
         default=None,
-        description="The day on which a month begins; 31 means the last day of shorter months too. "
-        "Default: 1.",
+        description="What the key as a whole may spend within a minute, in dollars. Then it waits "
+        "until enough of it is older than that.",
     )
-    name: Word | None = Field(
-        default=None,
-        description="What messages call this budget. Default: its window, like 5h or week.",
+    context_tokens: Cap | None = Field(
+        default=None, description="Input tokens of one call: how large a context may grow."
     )
-    counts: Money = Field(
-        default="real",
-        description="real: dollars paid per token. notional: the list price of calls under a "
-        "flat-rate plan.",
-    )
-    observe: Flag = Field(
-        default=False, description="Say what this budget would have refused, but refuse nothing."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        if not isinstance(value, dict | cls):
-            match = SHORT.fullmatch(value) if isinstance(value, str) else None
-            if match is None:
-                raise PydanticCustomError(
-                    "short_budget",
-                    'must be a budget like "2.00 per 5h", or a map with limit and every',
-                )
-            return match.groupdict()
-        return value
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, Mapping)) else value
-
-
-Budgets = Annotated[list[BudgetSettings], BeforeValidator(_listed)]
 
 
 class Claim(SecretSource):
@@ -203,6 +109,21 @@ class _Spender(Section):
     label: Word | None = Field(
         default=None,
         description="A word that groups its spending with others', like a project's name.",
+    )
+    sessions: BudgetsByName = Field(
+        default_factory=dict,
+        description="Limits on single conversations and everything below them, by the client's own "
+        "session id or the /s/ label in the URL, or by a pattern of these: each that matches has "
+        "them to itself. An exact name comes first, then the first pattern that matches.",
+    )
+    loops: LoopPolicy = Field(
+        default="tell",
+        description="What happens when a conversation goes in circles. observe: it is only "
+        "recorded. tell: the status, the log and a response header say so. refuse: its calls are "
+        "refused.",
+    )
+    caps: CapsSettings = Field(
+        default_factory=CapsSettings, description="Bounds on how it may behave."
     )
     mode: Literal["strict"] = Field(
         default="strict",
@@ -253,20 +174,3 @@ class DefaultKeySettings(_Spender):
         default_factory=lambda: [BudgetSettings.model_validate("5.00 per 5h")],
         description="Its limits; all of them bind. Default: 5.00 per 5h.",
     )
-
-
-def _key_name(value: str) -> str:
-    if looks_secret(value):
-        hint = "a name is a label you choose; put {env: NAME} under its credentials"
-        raise PydanticCustomError(
-            "key_secret", "a key is not named by its credential", {"hint": hint}
-        )
-    if not (NAME.fullmatch(value) or PATTERN.fullmatch(value)):
-        raise ValueError(
-            "a key's name has letters, digits, dots, dashes and underscores; "
-            "a pattern also *, ? and [...]"
-        )
-    return value
-
-
-KeyName = Annotated[str, AfterValidator(_key_name)]

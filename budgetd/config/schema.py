@@ -20,8 +20,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SHORT_BUDGET = {
     "type": "string",
     "pattern": r"^\$?[\d.]+( per | ?/ ?| (?=total$))\S+$",
-    "examples": ["2.00 per 5h", "$10 / week", "50 total"],
-    "description": "A budget in a line: an amount, per, and a window.",
+    "examples": ["2.00 per 5h", "$10 / week", "50 total", "2.00 per session", "0.50 per agent"],
+    "description": "A budget in a line: an amount, per, and a window, or session, or agent.",
 }
 BUDGET = {"$ref": "#/$defs/BudgetSettings"}
 BUDGETS = {"type": "array", "items": BUDGET}
@@ -71,6 +71,8 @@ def _tidy(value: Any) -> Any:
     if "description" in tidy and tidy.get("items") == BUDGET:
         rest = {name: tidy.pop(name) for name in ("description", "default") if name in tidy}
         return {**rest, "anyOf": [tidy, BUDGET]}
+    if tidy.get("additionalProperties") == BUDGETS:
+        tidy["additionalProperties"] = {"anyOf": [BUDGETS, BUDGET, NOTHING]}
     return tidy
 
 

@@ -94,6 +94,10 @@ class LocalSecret:
         digest = hmac.new(self._key, credential.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return f"cf_{digest.hexdigest()[:16]}"
 
+    def seed(self, purpose: str) -> int:
+        """64 bits for hashes that nobody outside is to foresee."""
+        return int.from_bytes(hmac.digest(self._key, purpose.encode(), "sha256")[:8], "big")
+
 
 def _create(path: Path) -> None:
     # mkstemp opens with O_EXCL and mode 0600.

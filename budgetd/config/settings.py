@@ -16,9 +16,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from budgetd.config.keys import Budgets, DefaultKeySettings, KeyName, KeySettings, Word
+from budgetd.config.budgets import Budgets, BudgetsByName
+from budgetd.config.keys import DefaultKeySettings, KeySettings
 from budgetd.config.providers import ProviderSettings, Section, without_empty
 from budgetd.config.quantities import Count, Duration, Flag, Size, Zone, at_least
+from budgetd.config.words import KeyName, ModelPattern, Word
 from budgetd.core.policy import DialectName, Estimation, Limits, Patience
 
 LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
@@ -45,12 +47,6 @@ def _host(value: str) -> str:
 def _path(value: str) -> str:
     if not re.fullmatch(r"/[\w./*~%:-]*", value, re.ASCII):
         raise ValueError("must be a path like /v1/files or /v1/files/*")
-    return value
-
-
-def _model(value: str) -> str:
-    if not re.fullmatch(r"[^\s\x00-\x1f]{1,128}", value):
-        raise ValueError("must be a model's name or a pattern like gpt-*")
     return value
 
 
@@ -84,9 +80,7 @@ class LogSettings(Section):
 class RouteSettings(Section):
     """A model pattern and the provider that its calls go to."""
 
-    model: Annotated[str, AfterValidator(_model)] = Field(
-        description="A model's name, or a pattern like gpt-*."
-    )
+    model: ModelPattern = Field(description="A model's name, or a pattern like gpt-*.")
     provider: Word = Field(description="The name of the provider.")
 
 
@@ -202,6 +196,12 @@ class Settings(BaseSettings):
     )
     budgets: Budgets = Field(
         default_factory=list, description="Limits on everything together, whatever the key."
+    )
+    labels: BudgetsByName = Field(
+        default_factory=dict,
+        description="Limits on labels, by name or by a pattern: each label that matches has them "
+        "to itself, whatever keys use it. An exact name comes first, then the first pattern that "
+        "matches.",
     )
     default_key: DefaultKeySettings = Field(
         default_factory=DefaultKeySettings,

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from budgetd.core.budgets import Admit, Budget, Busy, Quote, Refuse, decide
 from budgetd.core.prices import RateCard
+from budgetd.core.sessions import Kind, Session
 from budgetd.core.settlement import Settlement
+from budgetd.core.turns import Turn
 from budgetd.core.usage import BUCKETS, Usage
 from budgetd.core.windows import Instant
-from budgetd.ledger import refusals
+from budgetd.ledger import refusals, sessions
 from budgetd.ledger.rows import MS_PER_HOUR, find_window, open_window, price_row
+from budgetd.ledger.sessions import MEMBER, OF_CALL, Spent, member
 
 PLAIN_BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 RARE_BUCKETS = tuple(name for name in BUCKETS if name not in PLAIN_BUCKETS)
@@ -34,9 +37,15 @@ class Call:
     operation: str
     client: str
     model: str
-    session: str | None = None
+    path: tuple[Session, ...] = ()  # its session and those above it, the root last; (): it has none
+    kind: Kind = "turn"
     label: str | None = None
     retry_of: str | None = None
+
+    @property
+    def session(self) -> str | None:
+        """The identifier of its session."""
+        return self.path[0].id if self.path else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,8 @@ def admit(db: sqlite3.Connection, wanted: Reservation, now: Instant) -> Outcome:
     if verdict.observed:
         refusals.write(db, call, key, now, ("observed", refusals.figures(verdict.observed)))
     _write_hold(db, wanted, verdict, now)
+    if wanted.call.path and wanted.number == 1:
+        sessions.enter(db, wanted.call.path, wanted.call.label, wanted.call.model, now)
     db.execute("UPDATE clock SET last = ?", (now,))
     for (window, balance), budget in zip(windows, wanted.budgets, strict=True):
         row = window if window is not None else open_window(db, budget, balance.span)
@@ -102,16 +113,24 @@ def admit(db: sqlite3.Connection, wanted: Reservation, now: Instant) -> Outcome:
     return verdict
 
 
-def settle(db: sqlite3.Connection, attempt: str, done: Settlement, now: Instant) -> bool:
-    """Replace a hold by what it cost. False, and no change, if it was settled before or never made."""
+def settle(
+    db: sqlite3.Connection,
+    attempt: str,
+    done: Settlement,
+    now: Instant,
+    turn: Turn | None = None,
+) -> bool:
+    """Replace a hold by what it cost, and add that to its call's session; `turn` is what the call
+    was there. False, and no change, if it was settled before or never made.
+    """
     row = db.execute(
-        "SELECT a.hold, a.provider, a.model, a.money, c.key, c.retry_of FROM attempt a JOIN call c ON c.id = a.call"
-        " WHERE a.id = ? AND a.state = 'open'",
+        f"SELECT a.hold, a.provider, a.model, a.money, c.key, c.retry_of, {MEMBER}"  # noqa: S608  our own words
+        f" FROM attempt a JOIN call c ON c.id = a.call {OF_CALL} WHERE a.id = ? AND a.state = 'open'",
         (attempt,),
     ).fetchone()
     if row is None:
         return False
-    hold, provider, model, money, key, retry_of = row
+    hold, provider, model, money, key, retry_of = row[:6]
     model = done.model or model
     db.execute(
         "UPDATE attempt SET state = ?, ended = ?, cost = ?, estimated = ?, cause = ?, status = ?, model = ?,"
@@ -139,6 +158,9 @@ def settle(db: sqlite3.Connection, attempt: str, done: Settlement, now: Instant)
     if done.state != "not_sent":
         where = (key, now // MS_PER_HOUR, provider, model, money)
         _add_to_tally(db, where, done, retried=retry_of is not None)
+        one = member(row[6:])
+        if one is not None:
+            sessions.leave(db, one, Spent(money, done.cost, now, cached=_cached(done.usage)), turn)
     return True
 
 
@@ -161,13 +183,14 @@ def _write_hold(db: sqlite3.Connection, wanted: Reservation, verdict: Admit, now
     call = wanted.call
     if wanted.number == 1:
         db.execute(
-            "INSERT INTO call (id, at, key, session, label, dialect, operation, client, model, retry_of)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO call (id, at, key, session, kind, label, dialect, operation, client, model, retry_of)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 call.id,
                 now,
                 call.key,
                 call.session,
+                call.kind,
                 call.label,
                 call.dialect,
                 call.operation,
@@ -192,6 +215,11 @@ def _write_hold(db: sqlite3.Connection, wanted: Reservation, verdict: Admit, now
             price_row(db, wanted.card),
         ),
     )
+
+
+def _cached(usage: Usage | None) -> bool:
+    """Whether a provider's cache was read or written."""
+    return usage is not None and usage.cache_read + usage.cache_write_5m + usage.cache_write_1h > 0
 
 
 def _bucket_columns(usage: Usage | None) -> tuple[int | str | None, ...]:

@@ -82,9 +82,20 @@ class Reader:
 
     async def active_keys(self, now: Instant) -> list[str]:
         """Names of keys with a window that is open now: what a pattern has come to stand for."""
+        return await self._active("key:", now)
+
+    async def active_labels(self, now: Instant) -> list[str]:
+        """Names of labels with a window that is open now."""
+        return await self._active("label:", now)
+
+    async def _active(self, kind: str, now: Instant) -> list[str]:
+        # Two searches: windows without an end may be millions, of sessions, and only a range of
+        # subjects finds these among them; of those that end few are open.
         rows = await self._all(
-            "SELECT DISTINCT substr(subject, 5) FROM window WHERE (end > ? OR end IS NULL) AND subject LIKE 'key:%'",
-            (now,),
+            "SELECT substr(subject, ?1) FROM window WHERE end IS NULL AND subject >= ?2 AND subject < ?3"
+            " UNION SELECT substr(subject, ?1) FROM window WHERE end > ?4"
+            " AND substr(subject, 1, ?1 - 1) = ?2",
+            (len(kind) + 1, kind, kind[:-1] + ";", now),
         )
         return [row[0] for row in rows]
 

@@ -60,6 +60,7 @@ def figures(balances: tuple[Balance, ...]) -> Figures:
         "budgets": [
             {
                 "budget": b.budget.name,
+                "subject": b.budget.subject,
                 "limit": usd_text(b.limit),
                 "settled": usd_text(b.settled),
                 "held": usd_text(b.held),

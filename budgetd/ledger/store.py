@@ -19,9 +19,11 @@ from typing import IO, TypeVar
 
 from budgetd.core.windows import Instant
 from budgetd.errors import StateInUse, StoreFault
-from budgetd.ledger import book, desk, keyring
+from budgetd.ledger import book, desk, keyring, recall
+from budgetd.ledger.histories import Histories
 from budgetd.ledger.keyring import Keyring, Token
 from budgetd.ledger.reads import Reader, read_only
+from budgetd.ledger.recall import Recalled
 from budgetd.ledger.writer import Writer
 
 LEDGER = "ledger.db"
@@ -38,6 +40,7 @@ class Ledger:
         self._lock: IO[str] | None = None
         self.writer = Writer(directory / LEDGER)
         self.reader = Reader(directory / LEDGER)
+        self.histories = Histories(directory / LEDGER)
         self.keyring = Keyring()
 
     async def open(self) -> Instant:
@@ -63,6 +66,13 @@ class Ledger:
     async def recover(self, now: Instant) -> int:
         """Charge the holds that a crash left open; returns how many."""
         return await self.writer.submit(partial(book.recover, now=now))
+
+    async def recall(self, sessions: int, checkpoints: int) -> list[Recalled]:
+        """The sessions that were active last, the newest first, with at most so many checkpoints
+        of each.
+        """
+        work = partial(recall.load, sessions=sessions, checkpoints=checkpoints)
+        return await self.writer.submit(work)
 
     async def change_tokens(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
         """Make a change to the tokens, and show it in the keyring once it is durable."""

@@ -17,10 +17,13 @@ from budgetd.core.budgets import Admit
 from budgetd.core.estimate import Facts
 from budgetd.core.prices import RateCard, dearest
 from budgetd.core.settlement import Held, Seen, Settlement, settlement
+from budgetd.core.turns import Turn
 from budgetd.core.usage import Reported, Traits, Usage
+from budgetd.core.windows import Instant
 from budgetd.errors import StoreFault
 from budgetd.ledger import book
 from budgetd.proxy.order import Order, Setup
+from budgetd.proxy.visits import Ending
 from budgetd.proxy.works import Works
 
 log = structlog.get_logger("budgetd.call")
@@ -58,10 +61,26 @@ class Account:
             seen = replace(seen, reported=_drawn(seen.reported))
             card = replace(card, estimated=True)
         self.result = settlement(self._held, seen, card)
+        now = self._works.time.now()
+        self._works.sessions.paid(order.caller.key, self.result.cost, now)
         self._work = partial(
-            book.settle, attempt=order.wanted.attempt, done=self.result, now=self._works.time.now()
+            book.settle,
+            attempt=order.wanted.attempt,
+            done=self.result,
+            now=now,
+            turn=self._turn(self.result, card, seen, now),
         )
         self.written = self._works.writer.submit(self._work)
+
+    def _turn(self, done: Settlement, card: RateCard, seen: Seen, now: Instant) -> Turn | None:
+        """What the call was in its session. The session moves on at once, before its client can
+        have seen the end and come with the next call.
+        """
+        order = self._order
+        if order.visit is None:
+            return None
+        traits = seen.reported.traits if seen.reported is not None else order.facts.traits
+        return order.visit.close(Ending(done, card, traits, seen.answer, now))
 
     def _card(self, reported: Reported | None, said: Traits | None) -> RateCard:
         """The card of the answer. `said` are the traits that the answer itself stated: a tier that

@@ -92,12 +92,14 @@ def _error(dialect: Dialect, complaint: Complaint, headers: Mapping[str, str]) -
     )
 
 
-def problem(status: int, title: str, detail: str) -> web.Response:
-    """An error of budgetd's own API: RFC 9457."""
-    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
+def problem(
+    status: int, title: str, detail: str, more: Mapping[str, object] | None = None
+) -> web.Response:
+    """An error of budgetd's own API: RFC 9457, with `more` members of its kind."""
+    told = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     return web.Response(
         status=status,
-        text=body,
+        text=json.dumps(told | dict(more or {})),
         content_type="application/problem+json",
         headers={"cache-control": "no-store"},
     )

@@ -9,20 +9,21 @@ configured for nor recognised as belonging to. All indexes are made once per rel
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from budgetd.core.budgets import Budget, Money
 from budgetd.core.policy import DialectName, KeyPolicy, Provider, Rules, Secret
+from budgetd.core.sessions import Session
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault
 from budgetd.ledger.keyring import Keyring
+from budgetd.proxy.binding import Bindings
 from budgetd.wire.dialects import Labels
 from budgetd.wire.identity import Credential
 
 GENERIC_PREFIX = 3  # "sk-": half the field uses it, so it recognises nobody
-MEMO = 10_000  # names of key patterns whose budgets are kept ready
 
 
 Knows = Callable[[str, str], bool]
@@ -52,7 +53,7 @@ class Caller:
 
     key: str
     policy: KeyPolicy
-    budgets: tuple[Budget, ...]
+    budgets: tuple[Budget, ...]  # without those of its session
     provider: Provider
     family: str
     money: Money
@@ -71,6 +72,7 @@ class Callers:
         knows: Knows = _knows_nothing,
     ) -> None:
         """`knows(provider, model)`: whether the price book names this model at this provider."""
+        self.bindings = Bindings(rules)
         self._rules = rules
         self._knows = knows
         self._keyring = keyring
@@ -86,7 +88,6 @@ class Callers:
             (p for p in prefixes if len(p[0]) > GENERIC_PREFIX), key=lambda p: -len(p[0])
         )
         self._shared = [p for p in prefixes if len(p[0]) <= GENERIC_PREFIX]
-        self._budgets: dict[tuple[str, Money], tuple[Budget, ...]] = {}
 
     def resolve(self, claims: Claims, now: Instant) -> Caller:
         """The caller. Raises CallerFault: 401 and 403 for what is not authorised, 400 and 404 for
@@ -96,15 +97,16 @@ class Callers:
         provider = self._provider(claims, policy, issued=issued)
         inject = self._injection(provider, issued=issued)
         money: Money = "notional" if _is_plan(provider, claims.credentials, inject) else "real"
+        label = claims.labels.label or policy.label
         return Caller(
             key,
             policy,
-            self.binding(key, policy, money),
+            self.bindings.standing(key, policy, money, label, claims.model),
             provider,
             policy.client or claims.family,
             money,
             inject,
-            claims.labels.label or policy.label,
+            label,
         )
 
     def key_of(self, claims: Claims, now: Instant) -> tuple[str, KeyPolicy, bool]:
@@ -118,24 +120,18 @@ class Callers:
         return key, self._policy(key, issued=issued, now=now), issued
 
     def binding(self, key: str, policy: KeyPolicy, money: Money) -> tuple[Budget, ...]:
-        """The budgets that bind a key's calls in one kind of money; for a pattern's name, its own
-        copies.
+        """The budgets that bind a key as a whole in one kind of money: its own, and everybody's. For
+        a pattern's name, its own copies.
         """
-        ready = self._budgets.get((key, money))
-        if ready is None:
-            own = policy.budgets
-            if policy.name != key:
-                own = tuple(
-                    replace(b, subject=f"key:{key}", name=b.name.replace(policy.name, key))
-                    for b in own
-                )
-            if policy.observe:
-                own = tuple(replace(b, observe=True) for b in own)
-            ready = tuple(b for b in (*own, *self._rules.everything) if b.counts == money)
-            if len(self._budgets) >= MEMO:
-                self._budgets.clear()
-            self._budgets[(key, money)] = ready
-        return ready
+        return self.bindings.of_key(key, policy, money)
+
+    def session_budgets(
+        self, caller: Caller, model: str, path: Sequence[Session]
+    ) -> tuple[Budget, ...]:
+        """The budgets that bind a call by its session, next to `caller.budgets`. `path` is the
+        session and those above it, its root last; `model` the one asked for.
+        """
+        return self.bindings.of_sessions(caller.key, caller.policy, caller.money, model, path)
 
     def _by_token(self, claims: Claims, credential: Credential, now: Instant) -> str:
         token = self._keyring.find(credential.secret)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +15,13 @@ import structlog
 from aiohttp import web
 
 from budgetd.core.budgets import Admit
+from budgetd.core.loops import Suspicion
 from budgetd.core.settlement import Seen, Settlement
 from budgetd.errors import CallerFault, UpstreamFault
-from budgetd.ledger import book
+from budgetd.ledger import book, refusals, sessions
 from budgetd.proxy import answers
 from budgetd.proxy.account import Account
+from budgetd.proxy.bars import Bar, bar_notice, reason_of
 from budgetd.proxy.delivery import EVENT_STREAM, Dress, deliver, outward
 from budgetd.proxy.intake import Parcel
 from budgetd.proxy.notices import notice_of
@@ -28,6 +31,7 @@ from budgetd.proxy.upstream import address
 from budgetd.proxy.works import Works
 from budgetd.runtime import loop_time
 from budgetd.wire.body import Body
+from budgetd.wire.clients import Notice, header_text
 from budgetd.wire.dialect import Blind
 
 log = structlog.get_logger("budgetd.call")
@@ -86,26 +90,44 @@ class Carriage:
             self._drop()
 
     async def _carry(self) -> web.StreamResponse:
-        order = self.order
+        order, call = self.order, self.order.wanted.call
+        if order.bar is not None:
+            await self._keep_bar(order.bar)
+            return self._refuse(bar_notice(order.bar, call.id, call.key, order.at))
         outcome = await self._admit()
         if not isinstance(outcome, Admit):
-            call = order.wanted.call
-            notice = notice_of(outcome, call.id, call.key, order.at)
-            log.info(
-                "refused",
-                call=call.id,
-                key=call.key,
-                model=call.model,
-                reason=notice.reason,
-                client=call.client,
-            )
-            return answers.refusal(order.dialect, notice, order.caller.family, call.id)
+            return self._refuse(notice_of(outcome, call.id, call.key, order.at))
         self.account = Account(self._works, self._setup, order, outcome)
         try:
             return await self._forward(self.account, outcome)
         finally:
             self.account.close()
             self._report(self.account)
+
+    def _refuse(self, notice: Notice) -> web.Response:
+        order, call = self.order, self.order.wanted.call
+        log.info(
+            "refused",
+            call=call.id,
+            key=call.key,
+            session=call.session,
+            model=call.model,
+            reason=notice.reason,
+            client=call.client,
+        )
+        return answers.refusal(order.dialect, notice, order.caller.family, call.id)
+
+    async def _keep_bar(self, bar: Bar) -> None:
+        """What is refused for something other than money is among the refusals, too."""
+        call, now = self.order.wanted.call, self.order.at
+        cause: tuple[str, dict[str, object]] = (reason_of(bar), {"note": bar.words})
+
+        def keep(db: sqlite3.Connection) -> None:
+            refusals.write(db, call.id, call.key, now, cause)
+            if isinstance(bar, Suspicion) and call.session is not None:
+                sessions.suspect(db, call.session, bar)
+
+        await self._works.writer.submit(keep)
 
     async def _admit(self) -> book.Outcome:
         """The ledger's word. If the daemon gives up meanwhile, a hold that may come is let go."""
@@ -160,7 +182,7 @@ class Carriage:
         self._flow = Flow(tap, patience, account.settle, streamed=streamed, status=reply.status)
         self._tell(self._flow)
         hidden = streamed and order.asks_usage
-        extra = {"x-budgetd-call": call, **self._bound_header(admitted)}
+        extra = {"x-budgetd-call": call, **self._bound_header(admitted), **self._session_headers()}
         return await deliver(
             works, reply, self._request, self._flow, Dress(extra, keep_length=not hidden)
         )
@@ -210,18 +232,34 @@ class Carriage:
         how = "injected" if facts.output is None else f"clamped from {facts.output}"
         return {"x-budgetd-max-tokens": f"{admitted.output}; {how}"}
 
+    def _session_headers(self) -> dict[str, str]:
+        """Which session the call was booked to, and that it goes in circles, if that is to be told."""
+        visit = self.order.visit
+        if visit is None:
+            return {}
+        headers = {"x-budgetd-session": visit.session.id}
+        if visit.suspicion is not None and self.order.caller.policy.loops != "observe":
+            headers["x-budgetd-loop"] = header_text(visit.suspicion.words)
+        return headers
+
     def _drain_seconds(self) -> float:
         patience = self._setup.rules.patience
         return patience.drain_stream if self.order.facts.streamed else patience.drain_whole
 
     def _report(self, account: Account) -> None:
         """The one log line of a call."""
-        done, wanted = account.result, self.order.wanted
+        done, wanted, visit = account.result, self.order.wanted, self.order.visit
         assert done is not None
+        loop = visit.suspicion.words if visit is not None and visit.suspicion is not None else None
+        if loop is not None and self.order.caller.policy.loops != "observe":
+            log.warning(
+                "goes in circles", session=wanted.call.session, key=wanted.call.key, loop=loop
+            )
         log.info(
             "call",
             call=wanted.call.id,
             key=wanted.call.key,
+            session=wanted.call.session,
             provider=wanted.provider,
             model=done.model or wanted.model,
             state=done.state,

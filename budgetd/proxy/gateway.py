@@ -18,17 +18,18 @@ from aiohttp import web
 from budgetd.core.settlement import Seen
 from budgetd.errors import CallerFault, StoreFault, UpstreamFault
 from budgetd.proxy import answers
-from budgetd.proxy.callers import Claims
 from budgetd.proxy.carriage import Carriage, Load
 from budgetd.proxy.delivery import Dress, deliver, outward
 from budgetd.proxy.intake import Intake, Parcel, check_head
-from budgetd.proxy.order import Setup, Slip, take
+from budgetd.proxy.order import Setup
+from budgetd.proxy.reception import Reception, claims_of
 from budgetd.proxy.relay import Flow
-from budgetd.proxy.repeats import Mark, Repeats
+from budgetd.proxy.repeats import Mark
 from budgetd.proxy.upstream import address
 from budgetd.proxy.works import Works
-from budgetd.runtime import Tasks, loop_time, new_id
+from budgetd.runtime import Tasks, loop_time
 from budgetd.wire.body import parse
+from budgetd.wire.claims import labelled
 from budgetd.wire.coding import decompress
 from budgetd.wire.dialect import Blind, Operation
 from budgetd.wire.dialects import (
@@ -39,7 +40,7 @@ from budgetd.wire.dialects import (
     split_labels,
     target,
 )
-from budgetd.wire.identity import client_family, credentials
+from budgetd.wire.identity import credentials
 
 log = structlog.get_logger("budgetd.gateway")
 
@@ -64,7 +65,7 @@ class Gateway:
         self._works = works
         self._tasks = tasks
         self._intake = Intake()
-        self._repeats = Repeats()
+        self._reception = Reception(works)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, whatever it is."""
@@ -72,7 +73,9 @@ class Gateway:
         dialect = dialect_for(request.path, request.headers)
         try:
             check_head(request, setup.hosts)
-            labels, path = split_labels(request.rel_url.raw_path, setup.rules.limits.label_length)
+            longest = setup.rules.limits.label_length
+            labels, path = split_labels(request.rel_url.raw_path, longest)
+            labels = labelled(labels, request.headers, longest)
             if path in GREETINGS and request.method in {"GET", "HEAD"}:
                 return answers.hello(request)
             own = self.answers.get((request.method, path))
@@ -102,22 +105,14 @@ class Gateway:
         parcel = await self._intake.read(request, rules.limits, rules.patience)
         try:
             body = parse(parcel.data)
-            facts = aim.dialect.read(aim.operation, body)
-            now = self._works.time.now()
-            caller = setup.callers.resolve(
-                _claims(request, labels, aim, facts.model, facts.account), now
-            )
-            mark = self._repeats.mark(caller.key, parcel.data)
-            retry_of = self._repeats.previous(mark, request.headers, now)
-            order = take(
-                setup, caller, aim, facts, Slip(new_id(now), now, labels.session, retry_of)
-            )
             self._let_in(setup)  # again: others came in while the body did
+            load = Load(body, parcel)
+            order, mark = self._reception.receive(setup, request, labels, aim, load)
         except BaseException:
             parcel.drop()
             raise
-        carriage = Carriage(self._works, setup, request, order, Load(body, parcel))
-        del body
+        carriage = Carriage(self._works, setup, request, order, load)
+        del body, load
         return await self._unbroken(carriage, mark)
 
     async def _unbroken(self, carriage: Carriage, mark: Mark) -> web.StreamResponse:
@@ -139,13 +134,7 @@ class Gateway:
             self.open_calls -= 1
         else:
             account.written.add_done_callback(self._written)
-        done = account.result if account is not None else None
-        if done is None:
-            self._repeats.turned_away(mark, carriage.order.at)
-        else:
-            self._repeats.note(
-                mark, carriage.order.wanted.call.id, carriage.order.at, well=done.state == "settled"
-            )
+        self._reception.over(carriage.order, mark, account.result if account is not None else None)
 
     def _written(self, _: asyncio.Future[bool]) -> None:
         """A call is over when its settlement is on disk."""
@@ -168,7 +157,7 @@ class Gateway:
         limits, patience = setup.rules.limits, setup.rules.patience
         data = parcel.data
         caller = setup.callers.resolve(
-            _claims(request, labels, aim, _model(aim, request, data, limits.body_bytes)),
+            claims_of(request, labels, aim, _model(aim, request, data, limits.body_bytes)),
             self._works.time.now(),
         )
         provider = caller.provider
@@ -245,13 +234,8 @@ def _aim(setup: Setup, request: web.Request, path: str) -> Target:
     )
 
 
-def _claims(
-    request: web.Request, labels: Labels, aim: Target, model: str, account: str | None = None
-) -> Claims:
-    headers = request.headers
-    return Claims(
-        labels, credentials(headers), client_family(headers), aim.dialect.name, model, account
-    )
+def _nothing_to_settle(_: Seen) -> None:
+    """A request that costs nothing."""
 
 
 def _model(aim: Target, request: web.Request, data: bytes, limit: int) -> str:
@@ -265,7 +249,3 @@ def _model(aim: Target, request: web.Request, data: bytes, limit: int) -> str:
         if aim.operation.name == UNPRICED:  # a file, say: the owner lets it pass, whatever it is
             return ""
         raise
-
-
-def _nothing_to_settle(_: Seen) -> None:
-    """A request that costs nothing."""

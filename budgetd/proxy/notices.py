@@ -1,19 +1,19 @@
 """Refusals in words: what was refused, for which budgets, until when, and what the owner can do.
 
 Turns the ledger's outcomes into a `Notice` that `wire.clients` dresses for each client. Every
-budget that is violated is named, and the reset time is the latest of theirs, told in the machine's
-own time zone because that is where the reader sits.
+budget that is violated is named with what it is for where that is not the key, and the reset time
+is the latest of theirs, told in the machine's own time zone because that is where the reader sits.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from budgetd.core.budgets import Balance, Busy, Refuse
+from budgetd.core.budgets import Balance, Budget, Busy, Refuse
 from budgetd.core.money import usd_display, usd_text
 from budgetd.core.windows import Instant, describe
 from budgetd.ledger.book import Stopped
-from budgetd.wire.clients import LEAD, Notice
+from budgetd.wire.clients import BUSY_SECONDS, LEAD, Notice
 
 
 def notice_of(outcome: Refuse | Busy | Stopped, call: str, key: str, now: Instant) -> Notice:
@@ -28,7 +28,7 @@ def notice_of(outcome: Refuse | Busy | Stopped, call: str, key: str, now: Instan
 
 
 def _spent(refusal: Refuse, call: str, key: str, now: Instant) -> Notice:
-    until = reset_words(refusal.resets_at, now)
+    until = reset_words(refusal.resets_at, now) + _afresh(refusal)
     figures = "; ".join(_figures(balance, refusal.needs) for balance in refusal.budgets)
     names = " and ".join(f"budget {balance.budget.name}" for balance in refusal.budgets)
     if refusal.hopeless:
@@ -38,7 +38,7 @@ def _spent(refusal: Refuse, call: str, key: str, now: Instant) -> Notice:
         )
         message = f"{LEAD}: {figures}. Waiting will not help: {advice}."
     else:
-        advice = f"wait, or run: budgetd topup {key} AMOUNT"
+        advice = _advice(refusal, key)
         message = f"{LEAD}: {figures}. {until}"
     return Notice(
         "spent",
@@ -55,7 +55,7 @@ def _busy(busy: Busy, call: str, key: str) -> Notice:
     names = ", ".join(balance.budget.name for balance in busy.budgets)
     message = f"Busy: other calls hold the money of budget {names} just now; the same call may pass in a moment."
     details = _details(call, "busy", busy.budgets, None) | {"advice": "repeat the call shortly"}
-    return Notice("busy", message, message, None, details)
+    return Notice("busy", message, message, None, details, retry_after=BUSY_SECONDS)
 
 
 def _stopped(stop: Stopped, call: str, key: str) -> Notice:
@@ -74,13 +74,51 @@ def _stopped(stop: Stopped, call: str, key: str) -> Notice:
     return Notice("stopped", message, f"{LEAD}: stopped by the owner.", None, details)
 
 
+def _advice(refusal: Refuse, key: str) -> str:
+    """What helps: all of the budgets are in the way, so all of them must give way."""
+    subjects = [balance.budget.subject for balance in refusal.budgets]
+    sessions = {subject.partition(":")[2] for subject in subjects if _is_sessions(subject)}
+    ways = ["wait"] if refusal.resets_at is not None else []
+    only_sessions = all(map(_is_sessions, subjects))
+    if only_sessions:
+        ways.append("begin a new session")
+    if all(subject.startswith("key:") for subject in subjects):
+        ways.append(f"run: budgetd topup {key} AMOUNT")
+    elif only_sessions and len(sessions) == 1:
+        ways.append(f"run: budgetd topup session:{sessions.pop()} AMOUNT")
+    else:
+        names = ", ".join(balance.budget.name for balance in refusal.budgets)
+        ways.append(f"raise budget {names} in the configuration")
+    return ", or ".join(ways)
+
+
+def _afresh(refusal: Refuse) -> str:
+    """What is worth knowing of a budget that never resets, but is not the last of its kind."""
+    last = [balance.budget for balance in refusal.budgets if balance.span.end is None]
+    if refusal.hopeless or not last or not all(_is_sessions(budget.subject) for budget in last):
+        return ""
+    return " A new session begins with nothing spent."
+
+
+def _is_sessions(subject: str) -> bool:
+    return subject.startswith(("session:", "agent:"))
+
+
 def _figures(balance: Balance, needs: int) -> str:
+    budget, window = balance.budget, describe(balance.budget.window)
     spent = f"{usd_display(balance.settled)} of {usd_display(balance.limit)} spent"
-    name, window = balance.budget.name, describe(balance.budget.window)
-    words = f"budget {name}: {spent}" if name == window else f"budget {name} ({window}): {spent}"
+    implied = window in budget.name or (budget.per and window == "total")
+    words = f"budget {budget.name}{'' if implied else f' ({window})'}: {spent}{_by(budget)}"
     if balance.unspent > 0:
         words += f", and this call may need {usd_display(needs)}"
     return words
+
+
+def _by(budget: Budget) -> str:
+    """Whose spending it was, where not the key's or everybody's."""
+    kind, _, name = budget.subject.partition(":")
+    whose = {"session": " by this session", "agent": " by this agent", "label": f" under {name}"}
+    return whose.get(kind, "")
 
 
 def _details(
@@ -93,6 +131,7 @@ def _details(
         "decision": call,
         "reason": reason,
         "budget": last.budget.name,
+        "subject": last.budget.subject,
         "window": describe(last.budget.window),
         "limit_usd": usd_text(last.limit),
         "spent_usd": usd_text(last.settled),

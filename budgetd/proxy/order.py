@@ -13,12 +13,15 @@ import structlog
 
 from budgetd.core.estimate import Estimate, Facts, estimate
 from budgetd.core.policy import Rules
+from budgetd.core.prices import RateCard
 from budgetd.core.tariff import Tariff
 from budgetd.core.usage import Traits
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault
 from budgetd.ledger.book import Call, Reservation
+from budgetd.proxy.bars import Bar
 from budgetd.proxy.callers import Caller, Callers
+from budgetd.proxy.visits import Visit
 from budgetd.wire.body import Body
 from budgetd.wire.dialect import Dialect
 from budgetd.wire.dialects import Target
@@ -53,13 +56,14 @@ class Setup:
 @dataclass(frozen=True, slots=True)
 class Slip:
     """What identifies a call: made before it is admitted, so that it can be settled whatever is
-    interrupted.
+    interrupted. `visit` None: it is part of no conversation; `bar`: it is refused, and for this.
     """
 
     id: str
     at: Instant
-    session: str | None
+    visit: Visit | None
     retry_of: str | None
+    bar: Bar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Order:
     estimate: Estimate
     wanted: Reservation
     at: Instant
+    visit: Visit | None = None
+    bar: Bar | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -105,6 +111,30 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
     """The order for a call. Raises CallerFault (400) for a model without a price, or a cost that
     nothing bounds.
     """
+    visit = slip.visit
+    card = _card(setup, caller, facts, slip.at)
+    if card.rates["output_image"] > card.rates["output"]:  # such a model draws without being asked
+        facts = replace(facts, media_output=True)
+    guess = _guess(setup, caller, aim, facts, card, visit)
+    budgets = caller.budgets
+    if visit is not None:
+        budgets += setup.callers.session_budgets(caller, facts.model, visit.path)
+    wanted = Reservation(
+        _call(caller, aim, facts, slip),
+        number=1,
+        provider=caller.provider.name,
+        model=facts.model,
+        money=caller.money,
+        budgets=budgets,
+        quote=guess.quote,
+        input_bound=guess.input,
+        card=card,
+    )
+    return Order(caller, aim, facts, guess, wanted, slip.at, visit, slip.bar)
+
+
+def _card(setup: Setup, caller: Caller, facts: Facts, now: Instant) -> RateCard:
+    """The card that the call is bounded by. Raises CallerFault where there is none."""
     provider = caller.provider
     _check_name(facts.model)
     _check_traits(facts.traits)
@@ -114,14 +144,20 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
             "unbounded_cost",
             f"{facts.unbounded} may cost any amount: budgetd does not let it through",
         )
-    card = setup.tariff.before(provider, facts.model, facts.traits, slip.at)
+    card = setup.tariff.before(provider, facts.model, facts.traits, now)
     if card is None:
         raise CallerFault(400, "unknown_price", _no_price(provider.name, facts.model))
     if card.estimated:
         special = f" ({card.variant})" if card.variant not in {"", "any"} else ""
         setup.note_stand_in(f"{provider.name}/{facts.model}", card.source + special)
-    if card.rates["output_image"] > card.rates["output"]:  # such a model draws without being asked
-        facts = replace(facts, media_output=True)
+    return card
+
+
+def _guess(
+    setup: Setup, caller: Caller, aim: Target, facts: Facts, card: RateCard, visit: Visit | None
+) -> Estimate:
+    """What the call may cost. Raises CallerFault where that is more than can be counted."""
+    provider = caller.provider
     limits = setup.tariff.limits_of(provider, facts.model)
     hides = (
         aim.dialect.reasons_unasked
@@ -129,7 +165,12 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
         and limits.reasoning is not False
     )
     guess = estimate(
-        facts, card, setup.rules.estimation, model_output=limits.max_output, hides_output=hides
+        facts,
+        card,
+        setup.rules.estimation,
+        model_output=limits.max_output,
+        hides_output=hides,
+        known=visit.known if visit is not None else None,
     )
     if not guess.countable:
         raise CallerFault(
@@ -137,29 +178,23 @@ def take(setup: Setup, caller: Caller, aim: Target, facts: Facts, slip: Slip) ->
             "unbounded_cost",
             "this request may cost more than budgetd can count: ask for fewer tokens, answers or searches",
         )
-    call = Call(
+    return guess
+
+
+def _call(caller: Caller, aim: Target, facts: Facts, slip: Slip) -> Call:
+    visit = slip.visit
+    return Call(
         slip.id,
         caller.key,
         aim.dialect.name,
         aim.operation.name,
         caller.family,
         facts.model,
-        slip.session,
+        visit.path if visit is not None else (),
+        visit.kind if visit is not None else "turn",
         caller.label,
         slip.retry_of,
     )
-    wanted = Reservation(
-        call,
-        number=1,
-        provider=provider.name,
-        model=facts.model,
-        money=caller.money,
-        budgets=caller.budgets,
-        quote=guess.quote,
-        input_bound=guess.input,
-        card=card,
-    )
-    return Order(caller, aim, facts, guess, wanted, slip.at)
 
 
 def _check_name(model: str) -> None:

@@ -192,6 +192,7 @@ class Flow:
             visible_bytes=tap.visible_bytes + self._unread,
             cause=None if tap.terminal else cause,
             blind=(self._choked or self._unread >= CHOKED) and not tap.terminal,
+            answer=tap.mark,
         )
 
 

@@ -1,5 +1,5 @@
-"""What every call needs of the daemon: the ledger's writer, the way upstream, the time, and the
-lists of what is under way.
+"""What every call needs of the daemon: the ledger's writer, the way upstream, the time, the
+sessions, and the lists of what is under way.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from budgetd.ledger.writer import Writer
+from budgetd.proxy.sessions import Sessions
 from budgetd.proxy.upstream import Upstream
 from budgetd.runtime import TimeKeeper
 
@@ -23,5 +24,6 @@ class Works:
     writer: Writer
     upstream: Upstream
     time: TimeKeeper
+    sessions: Sessions
     flows: set[Flow] = field(default_factory=set)
     carriages: set[Carriage] = field(default_factory=set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from budgetd.config.load import load
 from budgetd.config.presets import PRESETS
 from budgetd.core import policy
 from budgetd.core.budgets import Budget
+from budgetd.core.caps import Caps
 from budgetd.core.windows import Calendar, Fixed, FixedDaily, Total
 
 HOUR = 3_600_000
@@ -197,6 +198,60 @@ estimation: {image_tokens: 9}
 def test_notional_budgets_are_called_so(rules):
     budgets = rules("budgets: [1 per day, {limit: 9, every: day, counts: notional}]").everything
     assert [budget.name for budget in budgets] == ["day", "day notional"]
+
+
+def test_budgets_of_sessions_models_and_labels(rules):
+    built = rules(
+        """
+timezone: UTC
+budgets: [5 per session, 9 per day]
+labels: {thesis: 3 per week, ci-*: [{limit: 1, every: day, models: [gpt-*, o?]}]}
+default_key: {budgets: 1 per day, sessions: {x: 1 total}, loops: observe, caps: {turns_per_session: 1}}
+keys:
+  a:
+    budgets: [2 per session, {limit: 1, every: day, per: agent, models: claude-*, observe: true}]
+    sessions: {nightly: 2 per day, ci-*: [1 total, {limit: 1, every: 5h, counts: notional}]}
+    loops: refuse
+    caps:
+      calls_per_session: 1
+      turns_per_session: 2
+      consecutive_errors: 3
+      identical_failures: 4
+      dollars_per_minute: 0.50
+      context_tokens: 5
+  b-*: 1 per day
+"""
+    )
+    day, week = Calendar("day", "UTC"), Calendar("week", "UTC")
+    assert built.everything == (
+        Budget("any session", "all", 500 * CENT, Total(), per="session"),
+        Budget("day", "all", 900 * CENT, day),
+    )
+    assert built.labels == (
+        ("thesis", (Budget("week", "label:thesis", 300 * CENT, week),)),
+        (
+            "ci-*",
+            (Budget("day of gpt-*, o?", "label:ci-*", 100 * CENT, day, models=("gpt-*", "o?")),),
+        ),
+    )
+    key = built.keys["a"]
+    opus = Budget("agent day of claude-*", "key:a", 100 * CENT, day, observe=True)
+    assert key.budgets == (
+        Budget("session", "key:a", 200 * CENT, Total(), per="session"),
+        replace(opus, per="agent", models=("claude-*",)),
+    )
+    total = Budget("total", "session:ci-*", 100 * CENT, Total())
+    flat = Budget("5h notional", "session:ci-*", 100 * CENT, Fixed(5 * HOUR), counts="notional")
+    assert key.sessions == (
+        ("nightly", (Budget("day", "session:nightly", 200 * CENT, day),)),
+        ("ci-*", (total, flat)),
+    )
+    assert (key.loops, key.caps) == ("refuse", Caps(1, 2, 3, 4, 50 * CENT, 5))
+    default = built.keys["default"]
+    assert (default.loops, default.caps) == ("observe", Caps(turns=1))
+    assert [name for name, _ in default.sessions] == ["x"]
+    (pattern,) = built.patterns
+    assert (pattern.loops, pattern.caps, pattern.sessions) == ("tell", Caps(), ())
 
 
 def test_the_operators_prices(tmp_path):

@@ -67,6 +67,11 @@ def test_every_setting_is_described():
         "budgets: 50 total",
         "default_key: 1 per day",
         "limits: {body_bytes: 32MiB}\npatience: {idle: 1h30m}",
+        "labels: {thesis: 10 per week, ci-*: [1 per day, {limit: 1, every: 5h}], x: }",
+        "budgets: [2.00 per session, $1/agent, {limit: 1, per: agent}]",
+        "keys: {a: {budgets: {limit: 1, every: day, per: session, models: [claude-*]}}}",
+        "default_key: {sessions: {nightly: 1 per day}, loops: refuse, caps: {context_tokens: 9}}",
+        "keys: {a: [{limit: 1, every: day, models: claude-*}]}",
         "providers: {openai: , x: {base_url: 'https://x', dialects: [anthropic]}}",
     ],
 )
@@ -84,6 +89,15 @@ def test_what_loads_fits(text):
         "log: {level: loud}",
         "providers: {openai: {credential: sk-x}}",
         "defaults: {openai: openai}",
+        "labels: [thesis]",
+        "labels: {thesis: 10}",
+        "budgets: {limit: 1}",
+        "budgets: {limit: 1, per: day}",
+        "keys: {a: [{limit: 1, every: day, models: []}]}",
+        "keys: {a: {loops: deny}}",
+        "keys: {a: {caps: {turns: 5}}}",
+        "keys: {a: {caps: 5}}",
+        "keys: {a: {sessions: nightly}}",
     ],
 )
 def test_what_does_not_load_does_not_fit(text):

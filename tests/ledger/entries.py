@@ -13,6 +13,7 @@ from pathlib import Path
 
 from budgetd.core.budgets import Budget, Quote
 from budgetd.core.prices import RateCard
+from budgetd.core.sessions import Kind, Session, Source, session_id
 from budgetd.core.settlement import Settlement
 from budgetd.core.usage import BUCKETS, Usage
 from budgetd.core.windows import Fixed, Window
@@ -60,19 +61,36 @@ def reservation(
     card: RateCard = CARD,
     retry_of: str | None = None,
     least: int | None = None,
+    path: tuple[Session, ...] = (),
+    kind: Kind = "turn",
+    label: str | None = None,
+    money: str = "real",
 ) -> Reservation:
     """A reservation of exactly `hold`, or of `least` at least where that is given."""
     made = Call(
         call or f"{next(_numbers):020d}",
-        key,
+        path[0].key if path else key,
         "openai_chat",
         "chat",
         "sdk",
         model,
+        path=path,
+        kind=kind,
+        label=label,
         retry_of=retry_of,
     )
     quote = Quote(0, 1, hold, hold if least is None else least)
-    return Reservation(made, number, "openai", model, "real", budgets, quote, 50, card)
+    return Reservation(made, number, "openai", model, money, budgets, quote, 50, card)
+
+
+def path(*refs: str, key: str = "a", source: Source = "client") -> tuple[Session, ...]:
+    """A session of a client and those above it, the root last."""
+    ids = [session_id(key, ref) for ref in refs]
+    above = [*ids, None][1:]
+    return tuple(
+        Session(own, key, ref, source, "sdk", ids[-1], parent)
+        for own, ref, parent in zip(ids, refs, above, strict=True)
+    )
 
 
 def settled(cost: int, *, estimated: bool = False, model: str | None = None) -> Settlement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from budgetd.core.budgets import Admit
+from budgetd.core.sessions import session_id
 from budgetd.core.settlement import Settlement
 from budgetd.core.windows import Total
 from budgetd.ledger import book, desk
@@ -19,6 +21,7 @@ from tests.ledger.entries import (
     NOW,
     budget,
     opened,
+    path,
     reservation,
     settled,
     windows,
@@ -166,6 +169,88 @@ def test_the_audit_finds_each_kind_of_difference(
     assert desk.audit(db) == []
     db.execute(damage)
     assert desk.audit(db) == [f"window 1 (key:a, 5h): {told}"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE session SET cost = cost + 1 WHERE ref = 'child'", ["child: cost is 76 not 75"]),
+        ("UPDATE session SET notional = 1 WHERE ref = 'child'", ["child: notional is 1 not 0"]),
+        (
+            "UPDATE session SET calls = 7 WHERE ref = 'child'",
+            ["child: calls is 7 not 1", "top: tree_calls is 2 not 8"],
+        ),
+        ("UPDATE session SET turns = 2 WHERE ref = 'child'", ["child: turns is 2 not 0"]),
+        ("UPDATE session SET tree_cost = 3 WHERE ref = 'child'", ["child: tree_cost is 3 not 0"]),
+        ("UPDATE session SET tree_cost = 3 WHERE ref = 'top'", ["top: tree_cost is 3 not 85"]),
+        (
+            "UPDATE session SET tree_notional = 3 WHERE ref = 'top'",
+            ["top: tree_notional is 3 not 0"],
+        ),
+        ("DELETE FROM adjustment", ["child: cost is 75 not 70"]),
+        ("UPDATE attempt SET cost = 11 WHERE cost = 10", ["top: cost is 10 not 11"]),
+        ("UPDATE attempt SET money = 'notional' WHERE cost = 10",
+         ["top: cost is 10 not 0", "top: notional is 0 not 10"]),
+    ],
+)  # fmt: skip  # one damage, one word for it
+def test_the_audit_finds_each_sum_of_a_session_that_is_wrong(
+    db: sqlite3.Connection, damage: str, told: list[str]
+) -> None:
+    for refs, cost in ((("child", "top"), 70), (("top",), 10)):
+        wanted = reservation(budget(), path=path(*refs))
+        book.admit(db, wanted, NOW)
+        book.settle(db, wanted.attempt, settled(cost), NOW)
+        if cost == 70:
+            desk.adjust(db, wanted.call.id, 5, "", NOW)
+    book.admit(db, reservation(budget(), path=path("quiet", "top")), NOW)  # open: no cost yet
+    assert desk.audit(db) == []
+    db.execute(damage)
+    found = [line for line in desk.audit(db) if line.startswith("session")]
+    shown = []
+    for line in found:
+        match = re.fullmatch(r"session (\w+) \((\w+)\): (.*), its rows sum to (-?\d+)", line)
+        assert match is not None
+        session, ref, figure, summed = match.groups()
+        assert session == session_id("a", ref)
+        shown.append(f"{ref}: {figure} not {summed}")
+    assert set(told) <= set(shown)
+    assert len(shown) <= len(told) + 1  # a child's cost is also its root's
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE session SET root = 'x' WHERE ref = 'child'", "session {child}: its root is not x"),
+        (
+            "UPDATE session SET parent = 'x' WHERE ref = 'child'",
+            "session {child}: its root is not {top}",
+        ),
+        ("UPDATE session SET root = 'x' WHERE ref = 'top'", "session {top}: its root is not x"),
+        ("DELETE FROM session WHERE ref = 'child'", "call {call}: there is no session {child}"),
+        ("DELETE FROM turn", "call {call}: it has a cost and no turn in session {child}"),
+        (
+            "UPDATE turn SET cold = 71",
+            "call {call}: its parts in session {child} are more than it cost",
+        ),
+        (
+            "UPDATE turn SET cold = 35, reread = 36",
+            "call {call}: its parts in session {child} are more than it cost",
+        ),
+        (
+            "UPDATE turn SET cold = 0, reread = 71",
+            "call {call}: its parts in session {child} are more than it cost",
+        ),
+    ],
+)
+def test_the_audit_finds_what_no_sum_shows(db: sqlite3.Connection, damage: str, told: str) -> None:
+    wanted = reservation(budget(), path=path("child", "top"))
+    book.admit(db, wanted, NOW)
+    book.settle(db, wanted.attempt, settled(70), NOW)
+    db.execute("UPDATE turn SET cold = 35, reread = 35")
+    assert desk.audit(db) == []
+    db.execute(damage)
+    ids = {ref: session_id("a", ref) for ref in ("child", "top")}
+    assert told.format(call=wanted.call.id, **ids) in desk.audit(db)
 
 
 def test_the_audit_of_an_empty_ledger_finds_nothing(db: sqlite3.Connection) -> None:

@@ -1,7 +1,8 @@
 """The ledger against a model of plain dictionaries, over whatever Hypothesis thinks of.
 
 Real SQLite files, real windows; the model is a few integers for each window and each attempt. After every
-step the two agree to the pico-dollar, and what is spent and held is within every limit that binds.
+step the two agree to the pico-dollar, what is spent and held is within every limit that binds, and every
+tree of sessions (`tests.ledger.forest`) is the sum of its calls.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,11 +25,16 @@ from hypothesis.stateful import (
 )
 
 from budgetd.core.budgets import Admit, Budget, Busy, Refuse
+from budgetd.core.causes import Cause, Split
+from budgetd.core.context import Makeup
+from budgetd.core.sessions import Kind
 from budgetd.core.settlement import Settlement
+from budgetd.core.turns import Turn
 from budgetd.core.windows import Fixed, Total, identity, span_at
 from budgetd.ledger import book, desk
 from budgetd.ledger.writer import connect
-from tests.ledger.entries import HOUR, NOW, reservation
+from tests.ledger.entries import HOUR, NOW, path, reservation
+from tests.ledger.forest import Forest
 
 SHORT, LONG = Fixed(5 * HOUR, anchor=NOW), Fixed(24 * HOUR, anchor=NOW)
 KEYS = ("a", "b", "watched")
@@ -66,6 +73,7 @@ class Attempt:
 
     slots: list[Slot]
     hold: int
+    key: str
     cost: int = 0
     open: bool = True
 
@@ -74,6 +82,7 @@ class Attempt:
 class Model:
     windows: dict[Slot, Window] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    forest: Forest = field(default_factory=Forest)
     stopped: set[str] = field(default_factory=set)
     tally: int = 0
 
@@ -109,8 +118,22 @@ class Model:
 WORDS = {Admit: "admitted", Busy: "busy", Refuse: "refused", book.Stopped: "stopped"}
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a call says of itself: its session and those above it, and what it is."""
+
+    refs: tuple[str, ...] = ()
+    kind: Kind = "turn"
+    retry_of: str | None = None
+
+
 keys = st.sampled_from(KEYS)
 picks = st.integers(0, 40)
+# Six names, any of them above any other: circles, late parents and contradictions included.
+refs = st.lists(st.sampled_from("pqrstu"), max_size=3, unique=True).map(tuple)
+kinds: st.SearchStrategy[Kind] = st.sampled_from(["turn", "turn", "turn", "side", "cron"])
+claims = st.builds(Said, refs, kinds, st.sampled_from([None, None, None, "unknown"]))
+causes: st.SearchStrategy[Cause | None] = st.sampled_from([None, "work", "work", "loop", "side"])
 
 
 def some_made(machine: LedgerMachine) -> bool:
@@ -143,25 +166,47 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------ rules
 
-    @rule(key=keys, least=st.integers(0, 60), more=st.integers(0, 60))
-    def admit_a_small_call(self, key: str, least: int, more: int) -> None:
-        self.admit(key, least, more)
+    @rule(key=keys, least=st.integers(0, 60), more=st.integers(0, 60), said=claims)
+    def admit_a_small_call(self, key: str, least: int, more: int, said: Said) -> None:
+        self.admit(key, least, more, said)
 
-    @rule(key=keys, least=st.integers(40, 250), more=st.integers(0, 600))
-    def admit_a_large_call(self, key: str, least: int, more: int) -> None:
-        self.admit(key, least, more)
+    @rule(key=keys, least=st.integers(40, 250), more=st.integers(0, 600), said=claims)
+    def admit_a_large_call(self, key: str, least: int, more: int, said: Said) -> None:
+        self.admit(key, least, more, said)
 
-    @rule(key=keys, holds=st.lists(st.integers(20, 200), min_size=2, max_size=6))
-    def admit_many(self, key: str, holds: list[int]) -> None:
+    @rule(key=keys, holds=st.lists(st.integers(20, 200), min_size=2, max_size=6), said=claims)
+    def admit_many(self, key: str, holds: list[int], said: Said) -> None:
         for hold in holds:
-            self.admit(key, hold, 0)
+            self.admit(key, hold, 0, said)
 
-    def admit(self, key: str, least: int, more: int) -> None:
+    @precondition(some_made)
+    @rule(which=picks, least=st.integers(0, 60), said=claims)
+    def try_again(self, which: int, least: int, said: Said) -> None:
+        """Another attempt of a call whose last one ended."""
+        call, _, number = self.last_of(self.one(which, of_open=False)).partition(".")
+        if not self.model.attempts[f"{call}.{number}"].open:
+            key = self.model.attempts[f"{call}.{number}"].key
+            self.admit(key, least, 0, said, again=(call, int(number) + 1))
+
+    def admit(
+        self, key: str, least: int, more: int, said: Said, again: tuple[str | None, int] = (None, 1)
+    ) -> None:
         budgets = budgets_of(key)
         for budget in budgets:
             self.model.slot(budget, self.now)
         word, hold = self.model.expected(key, least, least + more, self.now)
-        wanted = reservation(*budgets, hold=least + more, least=least, key=key)
+        call, number = again
+        wanted = reservation(
+            *budgets,
+            hold=least + more,
+            least=least,
+            key=key,
+            call=call,
+            number=number,
+            path=path(*said.refs, key=key),
+            kind=said.kind,
+            retry_of=said.retry_of,
+        )
         outcome = book.admit(self.db, wanted, self.now)
         assert WORDS[type(outcome)] == word
         if isinstance(outcome, Admit):
@@ -169,19 +214,43 @@ class LedgerMachine(RuleBasedStateMachine):
             slots = [self.model.slot(budget, self.now) for budget in budgets]
             for slot in slots:
                 self.model.windows[slot].held += hold
-            self.model.attempts[wanted.attempt] = Attempt(slots, hold)
+            self.model.attempts[wanted.attempt] = Attempt(slots, hold, key)
+            if number == 1:
+                made = wanted.call
+                retried = said.retry_of is not None
+                self.model.forest.enter(made.id, key, said.refs, said.kind, retried=retried)
             self.last = self.now
 
     def one(self, which: int, *, of_open: bool) -> str:
         names = [name for name, known in self.model.attempts.items() if known.open or not of_open]
         return names[which % len(names)]
 
+    def last_of(self, attempt: str, *, ended: bool = False) -> str:
+        """The last attempt of the same call; or the last one that has ended, if any has."""
+        call = attempt.partition(".")[0]
+        names = [name for name in self.model.attempts if name.startswith(f"{call}.")]
+        over = [name for name in names if not self.model.attempts[name].open]
+        return over[-1] if ended and over else names[-1]
+
     @precondition(some_open)
-    @rule(which=picks, share=st.integers(0, 100), estimated=st.booleans())
-    def settle(self, which: int, share: int, *, estimated: bool) -> None:
+    @rule(which=picks, share=st.integers(0, 100), estimated=st.booleans(), cause=causes)
+    def settle(self, which: int, share: int, *, estimated: bool, cause: Cause | None) -> None:
         attempt = self.one(which, of_open=True)
         cost = self.model.attempts[attempt].hold * share // 100
-        self.end(attempt, Settlement("uncertain" if estimated else "settled", cost, estimated))
+        done = Settlement("uncertain" if estimated else "settled", cost, estimated)
+        self.end(attempt, done, self.turn(attempt, cost, share, cause) if cause else None)
+
+    def turn(self, attempt: str, cost: int, share: int, cause: Cause) -> Turn | None:
+        """What a call may have been in its session."""
+        spoken = self.model.forest.calls.get(attempt.partition(".")[0])
+        if spoken is None:
+            return None
+        cold = cost * share // 200 if cause == "work" else 0
+        makeup = Makeup(share, 2, 3, 4, 5) if share % 2 else None
+        number = self.model.forest.turns.get(spoken.session, 0) + 1 if spoken.kind == "turn" else 0
+        split = Split(cause, cold, cost - cold if share % 3 == 0 and cause == "work" else 0)
+        session = path(*"p")[0]  # whose it is the ledger knows
+        return Turn(session, spoken.kind, number, split, makeup, 0, None, (), 0, None)
 
     @precondition(some_open)
     @rule(which=picks)
@@ -207,23 +276,26 @@ class LedgerMachine(RuleBasedStateMachine):
         self.end(self.one(which, of_open=False), Settlement("settled", 1))
         self.end("never-made.1", Settlement("settled", 1))
 
-    def end(self, attempt: str, done: Settlement) -> None:
+    def end(self, attempt: str, done: Settlement, turn: Turn | None = None) -> None:
         known = self.model.attempts.get(attempt)
         fresh = known is not None and known.open
-        assert book.settle(self.db, attempt, done, self.now) == fresh
+        assert book.settle(self.db, attempt, done, self.now, turn) == fresh
         if known is None or not fresh:
             return
         for slot in known.slots:
             self.model.windows[slot].held -= known.hold
         known.cost, known.open = done.cost, False
         self.model.book(known, done.cost, above=max(done.cost - known.hold, 0))
+        call = attempt.partition(".")[0]
+        self.model.forest.end(call, done.cost, turn, sent=done.state != "not_sent")
 
     @precondition(some_made)
     @rule(which=picks, amount=st.integers(-200, 100))
     def adjust(self, which: int, amount: int) -> None:
-        attempt = self.one(which, of_open=False)
+        attempt = self.last_of(self.one(which, of_open=False), ended=True)
         known = self.model.attempts[attempt]
-        found = desk.adjust(self.db, attempt.partition(".")[0], amount, "", self.now)
+        call = attempt.partition(".")[0]
+        found = desk.adjust(self.db, call, amount, "", self.now)
         if known.open:
             assert found is None
             return
@@ -231,6 +303,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert found == desk.Adjusted(attempt, known.cost, known.cost + amount)
         known.cost += amount
         self.model.book(known, amount, above=max(amount, 0))
+        self.model.forest.adjust(call, amount)
 
     @rule(key=st.sampled_from(KEYS), which=st.integers(0, 2), amount=st.integers(1, 300))
     def top_up(self, key: str, which: int, amount: int) -> None:
@@ -245,7 +318,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Most stops are lifted at once, so that the rest of the ledger has something to do."""
         desk.stop(self.db, subject, "", self.now)
         self.model.stopped.add(subject)
-        self.admit("a", 1, 1)
+        self.admit("a", 1, 1, Said(("p", "q")))
         if lasting:
             self.lift(subject)
 
@@ -274,18 +347,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.db.close()
         self.db = self.connect()
         assert book.last_instant(self.db) == self.last
-        lost = [known for known in self.model.attempts.values() if known.open]
+        lost = {name: known for name, known in self.model.attempts.items() if known.open}
         assert book.recover(self.db, self.now) == len(lost)
-        for known in lost:
+        for name, known in lost.items():
             for slot in known.slots:
                 self.model.windows[slot].held -= known.hold
             known.cost, known.open = known.hold, False
             self.model.book(known, known.hold)
+            self.model.forest.end(name.partition(".")[0], known.hold, None, sent=True)
+        self.model.forest.check_recalled(self.db)
 
-    @rule(key=st.sampled_from(KEYS))
-    def a_transaction_is_rolled_back(self, key: str) -> None:
+    @rule(key=st.sampled_from(KEYS), refs=refs)
+    def a_transaction_is_rolled_back(self, key: str, refs: tuple[str, ...]) -> None:
         self.db.execute("BEGIN")
-        book.admit(self.db, reservation(*budgets_of(key), hold=10, key=key), self.now)
+        wanted = reservation(*budgets_of(key), hold=10, key=key, path=path(*refs, key=key))
+        book.admit(self.db, wanted, self.now)
+        book.settle(self.db, wanted.attempt, Settlement("settled", 5), self.now)
         self.db.execute("ROLLBACK")
 
     # ------------------------------------------------------------------------------------- invariants
@@ -307,6 +384,10 @@ class LedgerMachine(RuleBasedStateMachine):
             if window.binds:
                 most = window.limit + window.topped + window.overdrawn
                 assert window.settled + window.held <= most
+
+    @invariant()
+    def every_tree_is_the_sum_of_its_calls(self) -> None:
+        self.model.forest.check(self.db)
 
     @invariant()
     def every_counter_is_the_sum_of_its_rows(self) -> None:
@@ -336,20 +417,33 @@ TestLedger = LedgerMachine.TestCase
 
 
 def test_the_machine_sees_a_window_that_is_wrong() -> None:
-    """The invariants are no decoration: one pico-dollar more in one window is found."""
+    """The invariants are no decoration: one pico-dollar more in one window, or in one tree, is found."""
     machine = LedgerMachine()
     machine.open_a_new_ledger()
     with closing(machine.db):
-        machine.admit("a", 10, 0)
-        machine.the_windows_are_those_of_the_model()
-        machine.db.execute("UPDATE window SET held = held + 1 WHERE budget = 'day'")
-        for check in (
-            machine.the_windows_are_those_of_the_model,
-            machine.every_counter_is_the_sum_of_its_rows,
+        machine.admit("a", 10, 0, Said(("p", "q")))
+        for damage, checks in (
+            (
+                "UPDATE window SET held = held + 1 WHERE budget = 'day'",
+                (
+                    machine.the_windows_are_those_of_the_model,
+                    machine.every_counter_is_the_sum_of_its_rows,
+                ),
+            ),
+            (
+                "UPDATE session SET tree_cost = 1 WHERE ref = 'q'",
+                (
+                    machine.every_tree_is_the_sum_of_its_calls,
+                    machine.every_counter_is_the_sum_of_its_rows,
+                ),
+            ),
         ):
-            try:
+            for check in checks:
                 check()
-            except AssertionError:
-                continue
-            raise LookupError(f"{check.__name__} saw nothing")
+            machine.db.execute("BEGIN")
+            machine.db.execute(damage)
+            for check in checks:
+                with pytest.raises(AssertionError):
+                    check()
+            machine.db.execute("ROLLBACK")
     machine.directory.cleanup()

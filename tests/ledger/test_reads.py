@@ -71,6 +71,17 @@ async def test_active_keys_are_those_with_a_window_that_is_open(desks: Desk) -> 
     assert sorted(await desks.reader.active_keys(NOW - 1)) == ["a", "b", "c"]
 
 
+async def test_active_labels_are_found_among_windows_of_everything_else(desks: Desk) -> None:
+    subjects = (("label:a", NOW + 1), ("label:b", NOW), ("label:c", None), ("key:d", None))
+    for subject, end in (*subjects, ("session:e", None), ("agent:f", NOW + 1), ("all", None)):
+        desks.db.execute(
+            "INSERT INTO window (subject, budget, kind, start, end) VALUES (?, 'x', 'y', 0, ?)",
+            (subject, end),
+        )
+    assert sorted(await desks.reader.active_labels(NOW)) == ["a", "c"]
+    assert sorted(await desks.reader.active_keys(NOW)) == ["d"]
+
+
 async def test_stops(desks: Desk) -> None:
     assert await desks.reader.stops() == []
     desk.stop(desks.db, "key:a", "enough", 5)

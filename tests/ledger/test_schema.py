@@ -10,7 +10,7 @@ import pytest
 
 from budgetd.errors import StoreFault
 from budgetd.ledger import schema
-from budgetd.ledger.schema import MIGRATIONS, migrate
+from budgetd.ledger.schema import MIGRATIONS, Migration, migrate
 from tests.ledger.entries import opened
 
 
@@ -38,12 +38,16 @@ def test_only_the_migrations_that_are_missing_run(
 ) -> None:
     with opened(tmp_path / "ledger.db"):
         pass
-    second = "CREATE TABLE later (x INTEGER) STRICT; INSERT INTO later VALUES (7);"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, second))
+
+    def fill(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO later SELECT x + 1 FROM later")
+
+    script = "CREATE TABLE later (x INTEGER) STRICT; INSERT INTO later VALUES (7);"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, Migration(script, fill)))
     for _ in range(2):
         with opened(tmp_path / "ledger.db") as db:
             assert version(db) == len(MIGRATIONS) + 1
-            assert db.execute("SELECT x FROM later").fetchall() == [(7,)]
+            assert db.execute("SELECT x FROM later").fetchall() == [(7,), (8,)]
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
@@ -52,15 +56,22 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     with opened(tmp_path / "ledger.db") as db:
         db.execute("INSERT INTO stop VALUES ('all', 1, 'kept')")
         before = tables(db)
-    broken = "CREATE TABLE later (x INTEGER); DELETE FROM stop; SELECT nonsense FROM nowhere;"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, broken))
-    with pytest.raises(sqlite3.OperationalError, match="nowhere"), opened(tmp_path / "ledger.db"):
-        pass
-    bare = sqlite3.connect(":memory:", isolation_level=None)
-    with closing(bare):
-        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-            migrate(bare)
-        assert not bare.in_transaction
+
+    def fail(db: sqlite3.Connection) -> None:
+        raise LookupError("nowhere")
+
+    begun = "CREATE TABLE later (x INTEGER); DELETE FROM stop;"
+    for error, broken in (
+        (LookupError, Migration(begun, fail)),
+        (sqlite3.OperationalError, Migration(f"{begun} SELECT nonsense FROM nowhere;")),
+    ):
+        monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, broken))
+        with pytest.raises(error, match="nowhere"), opened(tmp_path / "ledger.db"):
+            pass
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as bare:
+            with pytest.raises(error, match="nowhere"):
+                migrate(bare)
+            assert not bare.in_transaction
     monkeypatch.undo()
     with opened(tmp_path / "ledger.db") as db:
         assert tables(db) == before
@@ -74,7 +85,9 @@ def test_a_migration_that_cannot_begin_raises(
     with opened(tmp_path / "ledger.db") as db, opened(tmp_path / "ledger.db") as second:
         db.execute("BEGIN IMMEDIATE")
         second.execute("PRAGMA busy_timeout = 0")
-        monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE later (x);"))
+        monkeypatch.setattr(
+            schema, "MIGRATIONS", (*MIGRATIONS, Migration("CREATE TABLE later (x);"))
+        )
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             migrate(second)
 

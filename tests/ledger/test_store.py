@@ -187,3 +187,65 @@ async def test_an_audit_of_a_file_that_is_gone_is_a_fault(ledger: Ledger, tmp_pa
     (tmp_path / "state" / "ledger.db").rename(tmp_path / "elsewhere.db")
     with pytest.raises(StoreFault, match="cannot be read"):
         await ledger.audit()
+
+
+SPENDER = """
+import asyncio, sys
+from functools import partial
+from pathlib import Path
+from budgetd.ledger import book
+from budgetd.ledger.store import Ledger
+from tests.ledger.entries import NOW, path, reservation, settled
+
+async def main(state, first):
+    ledger = Ledger(Path(state))
+    await ledger.open()
+    for number in range(int(first), 10**9):
+        made = path(f"child-{number % 3}", "top") if number % 4 else path(f"late-{number % 5}")
+        if number % 7 == 0:
+            made = path(f"late-{number % 5}", "top")  # one that finds its parent, with all it spent
+        wanted = reservation(call=f"{number:020d}", path=made, hold=50)
+        await ledger.writer.submit(partial(book.admit, wanted=wanted, now=NOW))
+        work = partial(book.settle, attempt=wanted.attempt, done=settled(number), now=NOW)
+        await ledger.writer.submit(work)
+        print(number, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_no_kill_comes_between_a_call_and_its_session(tmp_path: Path) -> None:
+    first = 0
+    for cycle in range(6):
+        spender = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SPENDER, str(tmp_path), str(first)),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert spender.stdout is not None
+        async with asyncio.timeout(60):
+            for _ in range(3 + 5 * cycle):
+                assert await spender.stdout.readline()
+            spender.kill()
+            await spender.stdout.read()
+            await spender.wait()
+        ledger = Ledger(tmp_path)
+        await ledger.open()
+        assert await ledger.audit() == []
+        await ledger.recover(NOW + 1)
+        assert await ledger.audit() == []
+        made, cost = await ledger.writer.submit(_booked)
+        assert cost == await ledger.writer.submit(_in_trees)
+        assert cost > 0
+        first = made
+        await ledger.close()
+
+
+def _booked(db: sqlite3.Connection) -> tuple[int, int]:
+    found: tuple[int, int] = db.execute("SELECT count(*), sum(cost) FROM attempt").fetchone()
+    return found
+
+
+def _in_trees(db: sqlite3.Connection) -> int:
+    found: tuple[int] = db.execute("SELECT sum(tree_cost) FROM session").fetchone()
+    return found[0]

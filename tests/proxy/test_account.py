@@ -17,6 +17,7 @@ from budgetd.core.usage import Reported, Traits, Usage
 from budgetd.proxy import account as account_module
 from budgetd.proxy.account import Account
 from budgetd.proxy.order import Order
+from budgetd.proxy.sessions import Sessions
 from budgetd.proxy.works import Works
 from tests.e2e.books import entries, held
 from tests.proxy.test_order import NOW, order, setup
@@ -34,7 +35,9 @@ STANDARD, FLEX, PRIORITY = (
 def settled(one: Order, told: Reported) -> Settlement:
     """What a call is settled at by this report."""
     works = SimpleNamespace(
-        writer=SimpleNamespace(submit=lambda _: None), time=SimpleNamespace(now=lambda: NOW)
+        writer=SimpleNamespace(submit=lambda _: None),
+        time=SimpleNamespace(now=lambda: NOW),
+        sessions=Sessions(0),
     )
     account = Account(cast(Works, works), setup(), one, Admit(10**15, 100))
     account.settle(Seen(sent=True, status=200, terminal=True, reported=told))

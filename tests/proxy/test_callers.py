@@ -9,10 +9,11 @@ import pytest
 
 from budgetd.core.budgets import Budget
 from budgetd.core.policy import KeyPolicy, Provider, Route, Rules, Secret
+from budgetd.core.sessions import Claim, lineage
 from budgetd.core.windows import Total
 from budgetd.errors import CallerFault
 from budgetd.ledger.keyring import Keyring, Token, digest
-from budgetd.proxy.callers import MEMO, Callers, Claims
+from budgetd.proxy.callers import Callers, Claims
 from budgetd.wire.dialects import Labels
 from budgetd.wire.identity import Credential, credentials
 
@@ -58,7 +59,7 @@ RULES = Rules(
     PROVIDERS,
     KEYS,
     "default",
-    patterns=(KeyPolicy("bot-*", budgets=(Budget("bot-*/5h", "key:bot-*", 1, Total()),)),),
+    patterns=(KeyPolicy("bot-*", budgets=(Budget("5h", "key:bot-*", 1, Total()),)),),
     everything=(ALL,),
     routes=(Route("gpt-*", "twin"), Route("*", "deepseek")),
     defaults={"openai_chat": "openai", "anthropic": "anthropic"},
@@ -231,14 +232,29 @@ def test_which_budgets_bind() -> None:
     assert real.budgets == (TOTAL, ALL)
     assert found.binding("team", KEYS["team"], "notional") == (NOTIONAL,)
     bot = found.resolve(claims("sk-x", key="bot-7"), NOW)
-    assert [(b.name, b.subject) for b in bot.budgets] == [("bot-7/5h", "key:bot-7"), ("all", "all")]
+    assert [(b.name, b.subject) for b in bot.budgets] == [("5h", "key:bot-7"), ("all", "all")]
 
 
-def test_names_of_a_pattern_do_not_fill_the_memory() -> None:
-    found = callers()
-    for number in range(MEMO + 10):
-        found.resolve(claims("sk-x", key=f"bot-{number}"), NOW)
-    assert len(found._budgets) <= MEMO
+def test_budgets_go_by_the_model_the_label_and_the_session() -> None:
+    opus = replace(TOTAL, name="opus", models=("claude-opus-*",))
+    tree = replace(TOTAL, name="session", per="session")
+    team = replace(KEYS["team"], budgets=(opus, tree))
+    blue = Budget("blue", "label:blue", 10**12, Total())
+    rules = replace(UNROUTED, keys=KEYS | {"team": team}, labels=(("b*", (blue,)),))
+    found = callers(rules)
+
+    def bound(**more: Any) -> list[str]:
+        return [one.name for one in found.resolve(claims("bgd_good", **more), NOW).budgets]
+
+    assert bound(model="claude-opus-4-5") == ["opus", "all", "blue"]
+    assert bound(model="gpt-5") == ["all", "blue"]  # the key's own label
+    assert bound(model="gpt-5", label="red") == ["all"]
+    caller = found.resolve(claims("bgd_good"), NOW)
+    path = lineage("team", "low", Claim("low", "header", ("top",)), "unknown", {})
+    (one,) = found.session_budgets(caller, "gpt-5", path)
+    assert one == replace(tree, subject=f"session:{path[1].id}")
+    assert found.session_budgets(caller, "gpt-5", ()) == ()
+    assert found.session_budgets(replace(caller, money="notional"), "gpt-5", path) == ()
 
 
 def test_a_label_in_the_url_wins_over_the_keys() -> None:

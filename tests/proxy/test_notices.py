@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,7 @@ def test_one_spent_budget() -> None:
         "decision": "c1",
         "reason": "spent",
         "budget": "5h",
+        "subject": "key:team",
         "window": "5h",
         "limit_usd": "2",
         "spent_usd": "2",
@@ -96,6 +99,91 @@ def test_a_budget_that_never_resets() -> None:
     notice = notice_of(Refuse((balance("total", None),), DOLLAR, None), "c1", "team", NOW)
     assert notice.message.endswith("It never resets.")
     assert notice.details["resets_at"] is None
+
+
+HERE = "session:0123456789abcdef"
+
+
+def scoped(name: str, subject: str, *, end: int | None = None, **of_budget: Any) -> Balance:
+    """A spent budget that sits on something else than a key."""
+    found = balance(name, end)
+    return replace(found, budget=replace(found.budget, subject=subject, **of_budget))
+
+
+WORDS: tuple[tuple[Balance, str, str], ...] = (
+    (
+        scoped("session", HERE, per="session"),
+        (
+            "budget session: $2.00 of $2.00 spent by this session. It never resets."
+            " A new session begins with nothing spent."
+        ),
+        "begin a new session, or run: budgetd topup session:0123456789abcdef AMOUNT",
+    ),
+    (
+        scoped("agent 5h", "agent:0123456789abcdef", end=NOW + HOUR, per="agent"),
+        "budget agent 5h: $2.00 of $2.00 spent by this agent. Resets at 07:06 (in 1 h).",
+        "wait, or begin a new session, or run: budgetd topup session:0123456789abcdef AMOUNT",
+    ),
+    (
+        scoped("night", HERE, end=NOW + HOUR),
+        "budget night (5h): $2.00 of $2.00 spent by this session. Resets at 07:06 (in 1 h).",
+        "wait, or begin a new session, or run: budgetd topup session:0123456789abcdef AMOUNT",
+    ),
+    (
+        scoped("week", "label:thesis", end=NOW + HOUR),
+        "budget week (5h): $2.00 of $2.00 spent under thesis. Resets at 07:06 (in 1 h).",
+        "wait, or raise budget week in the configuration",
+    ),
+    (
+        scoped("5h", "all", end=NOW + HOUR),
+        "budget 5h: $2.00 of $2.00 spent. Resets at 07:06 (in 1 h).",
+        "wait, or raise budget 5h in the configuration",
+    ),
+    (
+        scoped("total", "label:thesis"),
+        "budget total: $2.00 of $2.00 spent under thesis. It never resets.",
+        "raise budget total in the configuration",
+    ),
+    (
+        scoped("5h of claude-opus-*", "key:team", end=NOW + HOUR, models=("claude-opus-*",)),
+        "budget 5h of claude-opus-*: $2.00 of $2.00 spent. Resets at 07:06 (in 1 h).",
+        "wait, or run: budgetd topup team AMOUNT",
+    ),
+)
+
+
+@pytest.mark.parametrize(("found", "words", "advice"), WORDS, ids=[w[0].budget.name for w in WORDS])
+def test_a_refusal_says_whose_spending_it_was_and_what_helps(
+    found: Balance, words: str, advice: str
+) -> None:
+    notice = notice_of(Refuse((found,), DOLLAR, found.span.end), "c1", "team", NOW)
+    assert notice.message == f"Usage limit reached: {words}"
+    assert (notice.details["advice"], notice.details["subject"]) == (advice, found.budget.subject)
+
+
+def test_what_helps_must_help_against_all_of_them() -> None:
+    one, other = scoped("session", HERE, per="session"), scoped("agent", "agent:x", per="agent")
+    pairs = (
+        ((one, other), "begin a new session, or raise budget session, agent in the configuration"),
+        ((one, balance("5h", NOW)), "raise budget session, 5h in the configuration"),
+        (
+            (one, scoped("own", "agent:0123456789abcdef", per="agent")),
+            "begin a new session, or run: budgetd topup session:0123456789abcdef AMOUNT",
+        ),
+    )
+    for found, advice in pairs:
+        notice = notice_of(Refuse(found, DOLLAR, None), "c1", "team", NOW)
+        assert notice.details["advice"] == advice
+    mixed = (one, scoped("total", "label:x"))  # a new session does not help against the label's
+    notice = notice_of(Refuse(mixed, DOLLAR, None), "c1", "team", NOW)
+    assert "new session" not in notice.message + notice.plain
+
+
+def test_a_new_session_does_not_help_a_call_that_is_too_dear_for_any() -> None:
+    found = replace(scoped("session", HERE, per="session"), settled=0)
+    notice = notice_of(Refuse((found,), 3 * DOLLAR, None), "c1", "team", NOW)
+    assert "Waiting will not help" in notice.message
+    assert "new session" not in notice.message + notice.plain
 
 
 def test_busy() -> None:

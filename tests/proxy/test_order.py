@@ -15,11 +15,14 @@ from budgetd.config.catalogue import compile_prices
 from budgetd.config.models import ModelTable
 from budgetd.config.settings import Settings
 from budgetd.core.policy import UnknownPrice
+from budgetd.core.sessions import Claim, session_id
 from budgetd.core.tariff import Tariff
 from budgetd.errors import CallerFault
 from budgetd.ledger.keyring import Keyring
 from budgetd.proxy.callers import Callers, Claims
 from budgetd.proxy.order import MODEL_LENGTH, TRAIT_LENGTH, Order, Setup, Slip, take
+from budgetd.proxy.sessions import Sessions
+from budgetd.proxy.visits import Arrival
 from budgetd.wire.body import parse
 from budgetd.wire.dialects import Labels, target
 
@@ -65,7 +68,11 @@ def order(
         seller = replace(seller, unknown_price=unknown)
     if usage is not None:
         seller = replace(seller, asks_stream_usage=usage)
-    return take(setup(), replace(caller, provider=seller), aim, facts, Slip("c1", NOW, "s1", "c0"))
+    said = Claim("s1", "client", parents=("s0",), kind="side")
+    who = Arrival("default", "codex", "openai", said, 1, repeated=False, retry=False, at=NOW)
+    visit = Sessions(0).arrive(who, facts, body, aim.operation.history)
+    slip = Slip("c1", NOW, visit, "c0")
+    return take(setup(), replace(caller, provider=seller), aim, facts, slip)
 
 
 def test_what_is_written_down_of_a_call() -> None:
@@ -77,7 +84,9 @@ def test_what_is_written_down_of_a_call() -> None:
         "openai_chat",
         "chat",
     )
-    assert (call.client, call.model, call.session, call.label) == ("codex", "gpt-4o", "s1", "blue")
+    assert (call.client, call.model, call.kind, call.label) == ("codex", "gpt-4o", "side", "blue")
+    assert [session.ref for session in call.path] == ["s1", "s0"]
+    assert call.session == session_id("default", "s1")
     assert call.retry_of == "c0"
     assert (wanted.provider, wanted.model, wanted.money) == ("openai", "gpt-4o", "real")
     assert [budget.name for budget in wanted.budgets] == ["5h"]

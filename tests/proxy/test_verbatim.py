@@ -22,7 +22,7 @@ from yarl import URL
 from budgetd.config.load import load
 from budgetd.daemon import Daemon
 from tests.rig import HandClock, House, config_text, house, until
-from tests.wire.captured import Capture, captures
+from tests.wire.captured import Capture, calls, captures
 from tests.wire.tokens import DONE, END, chunk, delta, started, stopped, words
 
 PLENTY = """
@@ -59,10 +59,9 @@ async def send(home: House, capture: Capture, label: str = "") -> tuple[int, byt
 
 
 async def test_every_captured_request_arrives_as_it_was_sent(tmp_path: Path) -> None:
-    calls = [capture for capture in captures() if capture.method == "POST"]
     injected = 0
     async with house(tmp_path, PLENTY) as home:
-        for capture in calls:
+        for capture in calls():
             assert capture.body is not None
             label = "/k/sdk/s/one" if capture.client.startswith("sdk-") else ""
             await send(home, capture, label)
@@ -87,7 +86,7 @@ async def test_every_captured_request_arrives_as_it_was_sent(tmp_path: Path) -> 
             injected += "stream_options" in changed
         await home.quiet()
     assert injected == 8  # aider, openai and langchain streams
-    assert len(calls) > 100
+    assert len(calls()) > 100
 
 
 async def test_the_greetings_of_real_clients(tmp_path: Path) -> None:
