@@ -16,7 +16,7 @@ import typer
 
 from budgetd.cli import configuration, keys, prices
 from budgetd.cli.fault import PROBLEM, CommandFault
-from budgetd.cli.options import Amount, Config, Json, KeyName, Note, State, Url
+from budgetd.cli.options import Amount, Config, Json, Note, State, Url
 
 INTERRUPTED = 130
 
@@ -88,21 +88,62 @@ def status(
 
 
 @app.command()
+def sessions(
+    *,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only of this key.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Busy since 22:00, for 2h, or a date.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=500, metavar="N", help="How many, the newest.")
+    ] = 20,
+    all_: Annotated[bool, typer.Option("--all", help="As many as can be shown.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List conversations: cost, growth, and how far each still goes."""
+    from budgetd.cli import sessions as listing
+    from budgetd.cli.link import Link
+
+    wanted = listing.Wanted(key, since, listing.MOST_TREES if all_ else limit)
+    listing.show(Link.find(url, os.environ), wanted, as_json=as_json)
+
+
+@app.command()
+def session(
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="A session's id or name, or how it begins.")
+    ],
+    *,
+    turns: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many turns.")] = 12,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show one conversation: turn by turn, and where money and tokens went."""
+    from budgetd.cli import session as conversation
+    from budgetd.cli.link import Link
+
+    conversation.show(Link.find(url, os.environ), name, turns=turns, as_json=as_json)
+
+
+@app.command()
 def topup(
-    key: KeyName,
+    subject: Annotated[
+        str, typer.Argument(metavar="KEY", help="A key, or session:ID for a single session.")
+    ],
     amount: Amount,
     *,
     budget: Annotated[
-        str | None, typer.Option(help="Only this budget. [dim]Default: all of the key's.[/]")
+        str | None, typer.Option(help="Only this budget. [dim]Default: all that sit on it.[/]")
     ] = None,
     note: Note = "",
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Give a key more money in its current windows."""
+    """Give a key, or a session, more money in its current windows."""
     from budgetd.cli import desk
 
-    desk.topup(url, as_json=as_json, key=key, amount=amount, budget=budget, note=note)
+    desk.topup(url, subject, as_json=as_json, amount=amount, budget=budget, note=note)
 
 
 @app.command()

@@ -12,10 +12,12 @@ from budgetd.cli.paper import print_json
 from budgetd.core.money import AmountError, pico_from_usd, usd_text
 
 
-def topup(url: str | None, *, as_json: bool, **arguments: Any) -> None:
-    """More money in a key's current windows."""
+def topup(url: str | None, subject: str, *, as_json: bool, **arguments: Any) -> None:
+    """More money in the current windows of a key, or of a session."""
     usd = amount(arguments.pop("amount"))
-    done = Link.find(url, os.environ).change("topup", usd=usd, **arguments)
+    kind, _, name = subject.rpartition(":")  # no key's name has a colon
+    whose = {"session": name} if kind == "session" else {"key": subject}
+    done = Link.find(url, os.environ).change("topup", usd=usd, **whose, **arguments)
     if as_json:
         print_json(done)
         return
@@ -23,7 +25,8 @@ def topup(url: str | None, *, as_json: bool, **arguments: Any) -> None:
         limit, left = paper.dollars(budget["limit_usd"]), paper.dollars(budget["remaining_usd"])
         when = budget["resets_at"]
         until = f" until {paper.clock(when)}" if when else ""
-        print(f"{done['key']}, budget {budget['name']}: the limit is {limit}{until}, {left} left")
+        name = f"session {done['session']}" if "session" in done else done["key"]
+        print(f"{name}, budget {budget['name']}: the limit is {limit}{until}, {left} left")
 
 
 def stop(url: str | None, key: str | None, *, now: bool, lift: bool, note: str) -> None:

@@ -61,7 +61,10 @@ def _price_problems(loaded: Loaded, name: str) -> list[Problem]:
 def _counts(loaded: Loaded) -> str:
     settings = loaded.settings
     keys, providers = len(settings.keys), len(settings.providers)
-    return f"{keys} key{'' if keys == 1 else 's'}, {providers} provider settings"
+    counts = [f"{keys} key{'' if keys == 1 else 's'}", f"{providers} provider settings"]
+    if labels := len(settings.labels):
+        counts.insert(1, f"{labels} label{'' if labels == 1 else 's'}")
+    return ", ".join(counts)
 
 
 def _told(problem: Problem) -> dict[str, object]:

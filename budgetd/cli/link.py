@@ -156,8 +156,15 @@ def _page(status: int, data: bytes, url: str) -> JSON:
         raise _stranger(url)
     if status >= 400:
         detail = page.get("detail")
-        raise CommandFault(str(detail)) if detail else _stranger(url)
+        raise CommandFault(str(detail), *_candidates(page)) if detail else _stranger(url)
     return page
+
+
+def _candidates(page: JSON) -> list[str]:
+    """What a name that fits several may have meant, a line each."""
+    found = page.get("candidates")
+    several = found if isinstance(found, list) else []
+    return [f"{one['id']}  {one['ref']} (key {one['key']})" for one in several]
 
 
 def _stranger(url: str) -> CommandFault:

@@ -29,10 +29,13 @@ def show(page: Page, url: str) -> None:
     up = paper.until(page["now"], page["started_at"])
     out.print(f"[bold]budgetd {plain(page['version'])}[/] at {plain(url)}, up {up}")
     out.print()
-    out.print(_keys(page))
+    out.print(_owners(page["keys"], page["now"], first="KEY"))
     if page["everything"]:
         out.print()
         out.print(_budgets(page["everything"], page["now"], first="ALL TOGETHER"))
+    if page["labels"]:
+        out.print()
+        out.print(_owners(page["labels"], page["now"], first="LABEL"))
     out.print()
     out.print(paper.facts(_totals(page)))
     _warn(out, page)
@@ -52,6 +55,8 @@ def show_key(page: Page, now: str) -> None:
         out.print(_budgets(page["budgets"], now, first="BUDGET"))
     else:
         out.print("no budget of its own: only what binds everything together limits it")
+    for budget in page["each"]:
+        out.print(f"{plain(budget['name'])}: {paper.budget_words(budget)}, to each by itself")
     for budget in page["budgets"]:
         if paper.pico(budget["topped_up_usd"]):
             more = paper.dollars(budget["topped_up_usd"])
@@ -92,18 +97,20 @@ def _grid(first: str) -> Table:
     return made
 
 
-def _keys(page: Page) -> Table:
-    made = _grid("KEY")
-    for key in page["keys"]:
-        name = Text(key["name"])
-        if key["stopped"]:
-            name = Text(f"■ {key['name']}", style="red")
-        elif key["observe"]:
+def _owners(owners: list[Page], now: str, *, first: str) -> Table:
+    """Keys or labels, each with its budgets."""
+    made = _grid(first)
+    for owner in owners:
+        name = Text(owner["name"])
+        if owner.get("stopped"):
+            name = Text(f"■ {owner['name']}", style="red")
+        elif owner.get("observe"):
             name.append(" (observed)", style="dim")
-        if not key["budgets"]:
-            made.add_row(name, Text("no budget", style="dim"))
-        for budget in key["budgets"]:
-            made.add_row(name, *_row(budget, page["now"], 10))
+        if not owner["budgets"]:
+            each = "of its sessions only" if owner.get("each") else "no budget"
+            made.add_row(name, Text(each, style="dim"))
+        for budget in owner["budgets"]:
+            made.add_row(name, *_row(budget, now, 10))
             name = Text("")
     return made
 
@@ -140,6 +147,9 @@ def _totals(page: Page) -> Iterator[tuple[str, object]]:
     calls = page["calls"]
     held = paper.dollars(calls["held_usd"])
     yield "Open now", f"{paper.calls(calls['open'])}, holding {held}"
+    active = page["sessions"]["active"]
+    if active:
+        yield "Sessions", f"{active} active; see them with: budgetd sessions"
     prices = page["prices"]
     if prices:
         yield "Prices", f"{prices['source']}, data up to {prices['as_of']}"
@@ -179,6 +189,10 @@ def _warn(out: Console, page: Page) -> None:
             f"[yellow]![/] cut off by a crash and charged in full:"
             f" {paper.calls(orphans['calls'])}, {charged}"
         )
+    for one in page["sessions"]["looping"]:
+        told = f"session {plain(one['ref'])} goes in circles: {plain(one['loop']['words'])}"
+        out.print(f"[red]![/] {told}")
+        out.print(f"    look at it: budgetd session {plain(one['id'])}")
     if page["clock_in_doubt"]:
         out.print(f"[yellow]![/] the clock is in doubt: {plain(page['clock_in_doubt'])}")
     if page["config"]["error"]:
@@ -284,6 +298,8 @@ def _reason(row: Page) -> str:
 
 def _figures(one: Page) -> str:
     """A budget as it stood when it refused."""
-    words = f"{one['budget']}: {paper.dollars(one['settled'])} of {paper.dollars(one['limit'])}"
+    kind, _, whose = str(one.get("subject", "")).partition(":")
+    of = f" of {kind} {whose}" if kind in {"label", "session", "agent"} else ""
+    words = f"{one['budget']}{of}: {paper.dollars(one['settled'])} of {paper.dollars(one['limit'])}"
     held = one.get("held")
     return f"{words}, {paper.dollars(held)} held by others" if paper.pico(held) else words

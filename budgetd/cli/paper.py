@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from budgetd.core.money import pico_from_usd, usd_display
+from budgetd.core.money import PICO_PER_USD, pico_from_usd, usd_display
 
 BAR = 16  # cells
 
@@ -64,6 +64,17 @@ def plain(text: object) -> str:
 def dollars(amount: str | None) -> str:
     """A status page's decimal text as a person reads money."""
     return usd_display(pico_from_usd(amount)) if amount is not None else "-"
+
+
+def brief(amount: str | None) -> str:
+    """Money in a column of many: "$14.02", "$0.88", "$0.031", "$0.0042": cents, or two digits."""
+    if amount is None:
+        return "-"
+    size, unit = abs(pico_from_usd(amount)), PICO_PER_USD // 100
+    while size < 10 * unit and unit > 1 and size:
+        unit //= 10
+    rounded = (size + unit // 2) // unit * unit
+    return usd_display(-rounded if amount.startswith("-") else rounded)
 
 
 def pico(amount: str | None) -> int:
@@ -139,7 +150,13 @@ def calls(number: int) -> str:
 
 
 def budget_words(budget: dict[str, Any]) -> str:
-    """A budget's limit and window: "$5.00 per 5h", "$50.00 in total"."""
-    limit = dollars(budget["limit_usd"])
-    window = budget["window"]
-    return f"{limit} in total" if window == "total" else f"{limit} per {window}"
+    """What a budget allows: "$5.00 per 5h", "$50.00 in total", "$2.00 per session of gpt-*"."""
+    window, scope = budget["window"], budget["per"]
+    words = [dollars(budget["limit_usd"])]
+    if window != "total":
+        words.append(f"per {window}")
+    elif not scope:
+        words.append("in total")
+    words += [f"per {scope}"] if scope else []
+    words += [f"of {', '.join(map(plain, budget['models']))}"] if budget["models"] else []
+    return " ".join(words)

@@ -16,7 +16,7 @@ from aiohttp import web
 from budgetd import __version__
 from budgetd.core.budgets import Balance
 from budgetd.core.money import usd_text
-from budgetd.core.policy import KeyPolicy
+from budgetd.core.policy import KeyPolicy, is_pattern
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault, StoreFault
 from budgetd.ledger.rows import MS_PER_HOUR
@@ -28,6 +28,7 @@ from budgetd.proxy.intake import check_head
 from budgetd.proxy.notices import iso
 from budgetd.runtime import TimeKeeper
 from budgetd.status import pictures
+from budgetd.status.sessions import SessionPages
 from budgetd.wire.dialects import Labels
 from budgetd.wire.identity import client_family, credentials
 
@@ -61,6 +62,7 @@ class StatusAPI:
         self._gateway = gateway
         self._time = time
         self._standing = standing
+        self._sessions = SessionPages(ledger, gateway, time)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, to be put in front of the gateway's."""
@@ -68,6 +70,8 @@ class StatusAPI:
             web.get("/status", self._guard(self.status)),
             web.get("/status/keys", self._guard(self.keys)),
             web.get("/status/keys/{name}", self._guard(self.key)),
+            web.get("/status/sessions", self._guard(self._sessions.trees)),
+            web.get("/status/sessions/{id:.+}", self._guard(self._sessions.one)),
             web.get("/healthz", self._guard(self.healthz)),
             web.get("/readyz", self._guard(self.readyz)),
         ]
@@ -107,7 +111,7 @@ class StatusAPI:
         orphans, orphaned = await reader.orphans(now - DAY_HOURS * MS_PER_HOUR)
         day = await reader.spend(now // MS_PER_HOUR - DAY_HOURS + 1)
         stops = await reader.stops()
-        shared = await reader.balances(rules.everything, now)
+        shared = await reader.balances((b for b in rules.everything if not b.per), now)
         return _json(
             {
                 "service": "budgetd",
@@ -130,12 +134,15 @@ class StatusAPI:
                     "holds": holds,
                     "held_usd": usd_text(held),
                 },
+                "sessions": await self._sessions.glance(),
                 "orphans_24h": {"calls": orphans, "charged_usd": usd_text(orphaned)},
                 "last_24h": {money: pictures.spend(sums) for money, sums in day.items()},
                 "stops": [
                     {"subject": s.subject, "since": iso(s.at), "note": s.note} for s in stops
                 ],
                 "everything": [pictures.balance(found) for found in shared],
+                "each": [pictures.terms(budget) for budget in rules.everything if budget.per],
+                "labels": await self._labels(now),
                 "keys": await self._all_keys(now),
                 "recent_refusals": [_refusal(row) for row in await reader.refusals(None, NEWEST)],
             }
@@ -179,12 +186,14 @@ class StatusAPI:
         name, policy, _ = setup.callers.key_of(claims, now)
         found = await self._balances(name, policy, now)
         binding = [one for one in found if not one.budget.observe]
-        tightest = min(binding, key=lambda one: one.unspent, default=None)
+        whole = [one for one in binding if not one.budget.models] or binding
+        tightest = min(whole, key=lambda one: one.unspent, default=None)
         return _json(
             {
                 "key": name,
                 "budget": _own(tightest) if tightest is not None else None,
                 "budgets": [_own(one) for one in found],
+                "session": await self._sessions.own(request.headers, labels, family, name),
             }
         )
 
@@ -203,6 +212,17 @@ class StatusAPI:
                 )
         return shown
 
+    async def _labels(self, now: Instant) -> list[dict[str, object]]:
+        """The labels that have budgets: those that are named, and those in use that match."""
+        callers, reader = self._gateway.setup.callers, self._ledger.reader
+        named = [name for name, _ in self._gateway.setup.rules.labels if not is_pattern(name)]
+        names = dict.fromkeys([*named, *await reader.active_labels(now)])
+        return [
+            pictures.label(name, await reader.balances(budgets, now))
+            for name in names
+            if (budgets := callers.bindings.of_label(name))
+        ]
+
     async def _balances(self, name: str, policy: KeyPolicy, now: Instant) -> list[Balance]:
         callers = self._gateway.setup.callers
         budgets = (
@@ -217,17 +237,13 @@ def _own(found: Balance) -> dict[str, object]:
     """A budget as its agent sees it: dollars as numbers, for arithmetic in a prompt."""
     return {
         "name": found.budget.name,
-        "limit": _number(found.limit),
-        "spent": _number(found.settled),
-        "held": _number(found.held),
-        "remaining": _number(max(found.unspent, 0)),
+        **({"models": list(found.budget.models)} if found.budget.models else {}),
+        "limit": pictures.number(found.limit),
+        "spent": pictures.number(found.settled),
+        "held": pictures.number(found.held),
+        "remaining": pictures.number(max(found.unspent, 0)),
         "resets_at": iso(found.span.end),
     }
-
-
-def _number(pico: int) -> object:
-    """Dollars as a JSON number with all their digits: shown, never summed."""
-    return json.loads(usd_text(pico))
 
 
 def _refusal(row: tuple[str, Instant, str, str, str]) -> dict[str, object]:

@@ -23,7 +23,7 @@ from budgetd.core.money import AmountError, pico_from_usd, usd_text
 from budgetd.core.policy import KeyPolicy
 from budgetd.core.windows import Instant
 from budgetd.errors import CallerFault, StoreFault
-from budgetd.ledger import desk, keyring
+from budgetd.ledger import desk, histories, keyring
 from budgetd.ledger.store import Ledger
 from budgetd.proxy.answers import problem
 from budgetd.proxy.gateway import Gateway
@@ -35,12 +35,13 @@ from budgetd.status import pictures
 log = structlog.get_logger("budgetd.control")
 
 # What the log tells of an owner's act: who, how much, which way. No note: it is free text.
-TOLD = ("key", "all", "budget", "usd", "call", "lift", "now", "hint", "expires_in_s")
+TOLD = ("key", "session", "all", "budget", "usd", "call", "lift", "now", "hint", "expires_in_s")
 MOST_BYTES = 64 * 1024
 NOTE_LENGTH = 500
 LONGEST_LIFE = 100 * 366 * 86_400  # of a token, in seconds
 
 Action = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Owned = tuple[dict[str, str], tuple[Budget, ...]]  # whose they are, and the budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Control:
     def routes(self) -> list[web.RouteDef]:
         """The routes, all POST with a JSON object."""
         actions: tuple[tuple[str, Action, set[str]], ...] = (
-            ("topup", self.topup, {"key", "usd", "budget", "note"}),
+            ("topup", self.topup, {"key", "session", "usd", "budget", "note"}),
             ("stop", self.stop, {"key", "all", "lift", "now", "note"}),
             ("adjust", self.adjust, {"call", "usd", "note"}),
             ("keys/issue", self.issue, {"key", "expires_in_s"}),
@@ -111,10 +112,13 @@ class Control:
             )
 
     async def topup(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """{key, usd, budget?, note?}: more money in the current windows of a key's budgets, or of
-        the one that is named.
+        """{key | session, usd, budget?, note?}: more money in the current windows of the budgets
+        that sit on a key or on a session, or of the one that is named.
         """
-        name, policy = self._key(arguments)
+        if arguments.get("session") is not None:
+            whose, on_it = await self._session(arguments)
+        else:
+            whose, on_it = self._key_budgets(arguments)
         amount = _amount(arguments, "usd")
         if amount <= 0:
             raise CallerFault(
@@ -122,12 +126,12 @@ class Control:
                 "bad_amount",
                 "a top-up is more than nothing; to take money back lower the limit",
             )
-        budgets = self._budgets(name, policy, arguments.get("budget"))
+        budgets = _chosen(on_it, whose, arguments.get("budget"))
         work = partial(
             desk.top_up, budgets=budgets, amount=amount, note=_note(arguments), now=self._time.now()
         )
         balances: tuple[Balance, ...] = await self._ledger.writer.submit(work)
-        return {"key": name, "budgets": [pictures.balance(found) for found in balances]}
+        return {**whose, "budgets": [pictures.balance(found) for found in balances]}
 
     async def stop(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """{key | all: true, lift?, now?, note?}: refuse new calls; with `now` end the running
@@ -213,16 +217,37 @@ class Control:
         assert isinstance(name, str)
         return name, policy
 
-    def _budgets(self, name: str, policy: KeyPolicy, only: object) -> tuple[Budget, ...]:
+    def _key_budgets(self, arguments: dict[str, Any]) -> Owned:
+        """A key and the budgets that are its own."""
+        name, policy = self._key(arguments)
         callers = self._gateway.setup.callers
-        own = [*callers.binding(name, policy, "real"), *callers.binding(name, policy, "notional")]
-        found = tuple(
-            b for b in own if b.subject == f"key:{name}" and (only is None or b.name == only)
-        )
-        if not found:
-            what = f"no budget named {only!r}" if only is not None else "no budget"
-            raise CallerFault(404, "unknown_budget", f"key {name} has {what}")
-        return found
+        found = [*callers.binding(name, policy, "real"), *callers.binding(name, policy, "notional")]
+        return {"key": name}, tuple(b for b in found if b.subject == f"key:{name}")
+
+    async def _session(self, arguments: dict[str, Any]) -> Owned:
+        """A session, by our id or the client's, and the budgets that sit on it."""
+        name = arguments["session"]
+        if not isinstance(name, str) or not name or "key" in arguments:
+            raise CallerFault(400, "bad_session", "`session` is the id of a session, without a key")
+        found = await self._ledger.writer.submit(partial(histories.find, name=name))
+        if len(found) != 1:
+            what = "several sessions begin so" if found else "there is no session"
+            raise CallerFault(404, "unknown_session", f"{what}: {name[:100]!r}")
+        session = found[0].session
+        policy = self._gateway.setup.rules.key(session.key)
+        bindings = self._gateway.setup.callers.bindings
+        on_it = bindings.at_session(session.key, policy, session) if policy is not None else ()
+        return {"session": session.id, "key": session.key}, on_it
+
+
+def _chosen(budgets: tuple[Budget, ...], whose: dict[str, str], only: object) -> tuple[Budget, ...]:
+    found = tuple(budget for budget in budgets if only is None or budget.name == only)
+    if not found:
+        what = f"no budget named {only!r}" if only is not None else "no budget"
+        kind, name = next(iter(whose.items()))
+        hint = "; its root may have" if kind == "session" else ""
+        raise CallerFault(404, "unknown_budget", f"{kind} {name} has {what} of its own{hint}")
+    return found
 
 
 async def _arguments(request: web.Request, names: set[str]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ texts of requests.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from budgetd.core.budgets import Balance
+from budgetd.core.budgets import Balance, Budget
 from budgetd.core.money import usd_text
 from budgetd.core.policy import KeyPolicy
 from budgetd.core.windows import describe
@@ -24,6 +25,8 @@ def balance(found: Balance) -> dict[str, Any]:
         "name": budget.name,
         "subject": budget.subject,
         "window": describe(budget.window),
+        "per": budget.per or None,
+        "models": list(budget.models),
         "limit_usd": usd_text(found.limit),
         "topped_up_usd": usd_text(found.topped_up),
         "spent_usd": usd_text(found.settled),
@@ -48,7 +51,26 @@ def key(name: str, policy: KeyPolicy, balances: list[Balance], stops: list[Stop]
         "expires_at": iso(policy.expires),
         "stopped": {"since": iso(stopped.at), "note": stopped.note} if stopped else None,
         "budgets": [balance(found) for found in balances],
+        "each": [terms(budget) for budget in policy.budgets if budget.per],
     }
+
+
+def terms(budget: Budget) -> dict[str, Any]:
+    """What a budget allows, without a window that it has come to."""
+    return {
+        "name": budget.name,
+        "window": describe(budget.window),
+        "per": budget.per or None,
+        "models": list(budget.models),
+        "limit_usd": usd_text(budget.limit),
+        "counts": budget.counts,
+        "observe": budget.observe,
+    }
+
+
+def label(name: str, balances: list[Balance]) -> dict[str, Any]:
+    """A label and its budgets."""
+    return {"name": name, "budgets": [balance(found) for found in balances]}
 
 
 def pattern(policy: KeyPolicy) -> dict[str, Any]:
@@ -58,16 +80,7 @@ def pattern(policy: KeyPolicy) -> dict[str, Any]:
         "custody": policy.custody,
         "provider": policy.provider,
         "observe": policy.observe,
-        "budgets": [
-            {
-                "name": budget.name,
-                "window": describe(budget.window),
-                "limit_usd": usd_text(budget.limit),
-                "counts": budget.counts,
-                "observe": budget.observe,
-            }
-            for budget in policy.budgets
-        ],
+        "budgets": [terms(budget) for budget in policy.budgets],
     }
 
 
@@ -92,6 +105,11 @@ def spend(sums: Spend) -> dict[str, Any]:
         "cached_tokens": sums.cached,
         "output_tokens": sums.output,
     }
+
+
+def number(pico: int) -> Any:
+    """Dollars as a JSON number with all their digits: shown, never summed."""
+    return json.loads(usd_text(pico))
 
 
 def call(row: dict[str, Any]) -> dict[str, Any]:

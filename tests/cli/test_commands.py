@@ -65,6 +65,39 @@ async def test_status_shows_where_the_money_stands(tmp_path: Path) -> None:
             assert SECRET not in said
 
 
+SCOPED = """
+labels: {thesis: 10.00 per week, ci-*: 1.00 per day}
+keys:
+  wide: [2.00 per session, {limit: 5.00, every: 5h, models: [claude-opus-*, "*/claude-opus-*"]}]
+  agent-*: [1.00 per day, {limit: 0.50, every: day, per: agent, models: [gpt-4o]}]
+  lone: 0.002 per session
+"""
+
+
+async def test_budgets_of_labels_models_and_sessions_are_shown(tmp_path: Path) -> None:
+    async with town(tmp_path, SCOPED) as it:
+        assert (await it.chat("/k/wide/s/one"))[0] == 200
+        assert (await it.chat("/k/agent-1/l/ci-7"))[0] == 200
+        assert (await it.chat("/k/lone/s/two"))[0] == 200
+        status, answer = await it.chat("/k/lone/s/two", max_tokens=300)
+        assert status == 429
+        text = await it.good("status")
+        rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+        assert "$10.00" in rows["thesis"]
+        assert "$1.00" in rows["ci-7"]
+        assert "5h of claude-opus-*" in rows["wide"]
+        assert "of its sessions only" in rows["lone"]
+        told = answer["error"]["budgetd"]
+        assert f"budget session of {told['subject'].replace(':', ' ')}" in " ".join(text.split())
+        detail = await it.good("status", "wide")
+        assert "session: $2.00 per session, to each by itself" in detail
+        listed = " ".join((await it.good("keys", "list")).split())
+        assert "$0.50 per day (UTC) per agent of gpt-4o" in listed
+        more = await it.good("topup", told["subject"], "0.10")
+        assert more.startswith(f"session {told['subject'][8:]}, budget session: the limit is $0.1")
+        assert (await it.chat("/k/lone/s/two", max_tokens=300))[0] == 200
+
+
 async def test_an_estimate_and_a_config_error_are_shown(tmp_path: Path) -> None:
     async with town(tmp_path, CONFIG) as it:
         await it.chat(model="gpt-4o-strange")
