@@ -137,22 +137,27 @@ def looping(db: sqlite3.Connection, since: Instant) -> list[Profile]:
 
 def find(db: sqlite3.Connection, name: str) -> list[Profile]:
     """The session that is meant by our id, by the client's own, or by the beginning of either. []:
-    nobody; several: it fits all of these, and perhaps more.
+    nobody; several: it fits all of these, and perhaps more. A beginning means a root, where it fits
+    one: its sub-agents' names often begin with its own.
     """
     for column in ("id", "ref"):
         found = _profiles(db, f"WHERE {column} = ? LIMIT ?", (name, CANDIDATES))
         if found:
             return found
-    fitting = {
-        one.session.id: one
-        for column in ("id", "ref")
-        for one in _profiles(
-            db,
-            f"WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT ?",
-            (name, name + LAST_CHARACTER, CANDIDATES),
-        )
-    }
-    return list(fitting.values())[:CANDIDATES]
+    between = (name, name + LAST_CHARACTER, CANDIDATES)
+    for which in ("AND parent IS NULL", ""):
+        fitting = {
+            one.session.id: one
+            for column in ("id", "ref")
+            for one in _profiles(
+                db,
+                f"WHERE {column} >= ? AND {column} < ? {which} ORDER BY {column} LIMIT ?",
+                between,
+            )
+        }
+        if fitting:
+            return list(fitting.values())[:CANDIDATES]
+    return []
 
 
 def kin(db: sqlite3.Connection, roots: Iterable[str]) -> list[Kin]:

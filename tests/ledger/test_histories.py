@@ -227,7 +227,7 @@ def test_no_question_reads_a_whole_table(db: sqlite3.Connection) -> None:
     breakdown.carried(db, root.id, 5)
     db.set_trace_callback(None)
     asked = [text for text in seen if text.lstrip().startswith("SELECT")]
-    assert len(asked) == 23
+    assert len(asked) == 25
     for sql in asked:
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
         scans = [step for step in plan if step.startswith("SCAN") and not bounded(step, sql)]

@@ -474,6 +474,20 @@ def test_a_session_is_what_its_newest_turn_was(db: sqlite3.Connection) -> None:
     ]
 
 
+def test_a_refused_loop_is_known_of_its_session_until_its_next_turn(db: sqlite3.Connection) -> None:
+    first, other = spend(db, 5, "s"), spend(db, 5, "other")
+    sessions.suspect(db, path("s")[0].id, LOOP)
+    sessions.suspect(db, "nobody", LOOP)
+    told = session(db, "s")["suspicion"]
+    assert json.loads(str(told))["what"] == LOOP.what
+    assert session(db, "other")["suspicion"] is None
+    assert turn_of(db, first)["suspicion"] is turn_of(db, other)["suspicion"] is None
+    book.settle(db, f"{admit(db, 's', kind='side')}.1", settled(5), NOW)
+    assert session(db, "s")["suspicion"] == told
+    book.settle(db, f"{admit(db, 's')}.1", settled(5), NOW, turn())
+    assert session(db, "s")["suspicion"] is None
+
+
 @pytest.mark.parametrize(
     "usage", [Usage(cache_read=1), Usage(cache_write_5m=1), Usage(cache_write_1h=1)]
 )

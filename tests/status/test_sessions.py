@@ -275,12 +275,13 @@ async def test_names_that_fit_several_or_nobody(tmp_path: Path) -> None:
         status, told = await page(home, "/nobody")
         assert (status, told["title"]) == (404, "unknown_session")
         ids = session_id("research", "nightly")
-        for name in ("nightl", ids, ids[:12]):
+        for name in (
+            "nightl",
+            ids,
+            ids[:12],
+        ):  # a root comes before those whose names begin with its own
             status, told = await page(home, f"/{name}")
-            if name == "nightl":
-                assert status == 409
-            else:
-                assert told["ref"] == "nightly"
+            assert (status, told["ref"]) == (200, "nightly")
 
 
 async def test_the_overview_names_who_goes_in_circles(tmp_path: Path) -> None:
