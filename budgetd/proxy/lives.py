@@ -45,6 +45,11 @@ class State:
     answer: int = 0  # the mark of what came back
     end: End = "open"
 
+    def begins(self, history: History) -> bool:
+        """Whether what was skipped of a history is the beginning of this one."""
+        skipped = history.skipped and history.chains[0]
+        return bool(skipped) and any(span.chain == skipped for span in self.spans)
+
     @property
     def is_beginning(self) -> bool:
         """Whether nothing was answered in it: no session can have come by on the way to it."""

@@ -193,11 +193,11 @@ def _meetings(
 
 
 def _trail(live: Live, history: History) -> Trail:
-    """What the session's trail has come to. Of a history that is new only its end is followed:
-    nobody asks what was before.
+    """What the trail of a session's history has come to; several conversations may share the session.
+    Of a history that is new only its end is followed: nobody asks what was before.
     """
     items = history.items[-RECENT:]
-    before = live.trail if history.skipped else Trail()
+    before = next((s.trail for s in reversed(live.states) if s.begins(history)), Trail())
     return follow(before, items, history.skipped + len(history.items) - len(items))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from budgetd.core.loops import KEPT, PARTS, Suspicion, Trail, cut, follow, suspect
 from budgetd.core.transcript import Item, ToolCall, ToolResult
-from tests.core.agent_tasks import (
+from tests.core.loop_tasks import (
     CHORES,
     LAYOUTS,
     Act,

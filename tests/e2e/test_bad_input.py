@@ -526,7 +526,7 @@ async def test_a_fault_of_ours_is_said_in_the_dialect_and_shows_nothing(
 
     with capture_logs() as logs:
         async with house(tmp_path) as home:
-            monkeypatch.setattr("budgetd.proxy.gateway.take", broken)
+            monkeypatch.setattr("budgetd.proxy.reception.take", broken)
             for dialect in (OPENAI, ANTHROPIC):
                 data = json.dumps(body_of(dialect, note=WORD)).encode()
                 status, headers, body = await post(home, dialect, data)
