@@ -59,6 +59,7 @@ class Facts:
     answers: int = 1
     overhead: int = 0  # input tokens that the provider adds by itself (its tool prompt)
     media: Media = Media()
+    linked: Media = Media()  # of these, what is at an address: another look may find more there
     searches: int = 0  # server-side searches the request allows
     silent_searches: int = 0  # of these, those that the answer's usage will not state
     rounds: int = 1  # how many times the input may be read within one call (searches, compaction)

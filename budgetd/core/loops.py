@@ -35,6 +35,7 @@ Loop = Literal["repeat", "cycle", "stagnation"]
 
 KEPT = 16  # steps that a trail remembers: a cycle of four needs twelve
 PARTS = 12  # items before the turn at the end that may be cut through without losing a step
+HEAVIEST = 1_024  # calls, results and parts of one turn: longer ones are not followed
 LONGEST_CYCLE = 4
 REPEATS = 3  # the first time, and two full repetitions
 STAGNANT = 4
@@ -54,6 +55,12 @@ class Trail:
     until: int = 0
     past: tuple[Part, ...] = ()
     faded: tuple[Step, ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """How many things are kept for it."""
+        parts = sum(part.weight for part in (*self.turn, *self.past))
+        return parts + len(self.steps) + len(self.faded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,8 @@ def follow(trail: Trail, items: Sequence[Item], first: int) -> Trail:
             past = [*past, *turn][-PARTS:]
             turn.clear()
         turn.append(part)
+    if sum(part.weight for part in turn) > HEAVIEST:
+        return Trail(until=first + len(items))
     return Trail(tuple(steps[-KEPT:]), tuple(turn), first + len(items), tuple(past))
 
 
@@ -132,6 +141,8 @@ def cut(trail: Trail, items: int) -> Trail:
 
 def suspect(trail: Trail) -> Suspicion | None:
     """The loop that the trail ends with, None if there is none; the shortest period if several."""
+    if len(trail.steps) + 1 < REPEATS:
+        return None  # too short for any of them
     steps = _steps(trail)
     for period in range(1, LONGEST_CYCLE + 1):
         same = _run(

@@ -73,6 +73,9 @@ def lineage(
     A parent is believed once: what is known of a session wins over what is claimed later. A claim
     that would make a session its own ancestor ends the line before it does.
     """
+    me = known.get(session_id(key, ref))
+    if me is not None and not claim.parents and me.parent is None and me.source == claim.source:
+        return (me,)  # as nearly always
     refs: dict[str, str] = {}  # by id, from the session upwards
     missing: str | None = None  # the next parent, where it is forgotten: the claim may name it
     for one in (ref, *claim.parents[:DEEPEST]):

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from budgetd.core.transcript import Item
 
 NAME_LENGTH = 64
+NAMES = 5  # of one step that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Part:
     results: tuple[tuple[int, int, bool], ...]
     words: int
     content: int
+
+    @property
+    def weight(self) -> int:
+        """How many things are kept for it."""
+        return 1 + len(self.asks) + len(self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def part_of(item: Item, place: int) -> Part | None:
     if item.author == "system":
         return None
     asks = tuple(
-        Ask(_digest(call.id), _digest(call.name, call.arguments), _shown(call.name), call.reads)
+        Ask(_digest(call.id), _digest(call.name, call.arguments), shown(call.name), call.reads)
         for call in item.calls
     )
     results = tuple((_digest(result.id), result.says, result.failed) for result in item.results)
@@ -106,7 +112,7 @@ def step_of(turn: Sequence[Part]) -> Step:
         _digest(*heard) if heard else 0,
         reads=bool(asks) and all(ask.reads for ask in asks),
         failed=bool(results) and all(failed for _, _, failed in results),
-        names=tuple(sorted({ask.name for ask in asks})),
+        names=tuple(sorted({ask.name for ask in asks})[:NAMES]),
     )
 
 
@@ -124,7 +130,7 @@ def _pairs(asks: Sequence[Ask], results: Sequence[tuple[int, int, bool]]) -> lis
     return sorted([*pairs, *((act,) for acts in waiting.values() for act in acts)])
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A tool's name as it may be shown: printable, one line, not long."""
     return "".join(c if c.isprintable() else "?" for c in name[:NAME_LENGTH]) or "?"
 

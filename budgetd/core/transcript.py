@@ -95,8 +95,8 @@ class Head:
 class Checkpoint:
     """A history up to `items` entries that `model` at `provider` has read: `input` tokens were
     reported for it, `output` for the answer. `chain` is the digest of all those items; `answer`
-    the mark of the answer's content, 0 if it is not known; `media` what was in them, None if that
-    is not known any more.
+    the sealed mark of the answer, 0 if it is not known; `media` what was in them that is the same
+    in every later reading, None if that is not known any more.
     """
 
     chain: bytes

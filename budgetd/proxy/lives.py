@@ -10,7 +10,7 @@ digests.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,13 +19,15 @@ from budgetd.core.loops import Trail
 from budgetd.core.sessions import Session
 from budgetd.core.transcript import Checkpoint, Head, Item
 from budgetd.proxy.prefaces import Prefaces
-from budgetd.wire.answers import mark_of
+from budgetd.wire.answers import mark_of, sealed
 from budgetd.wire.history import History, Span
 
 MOST = 4_096  # sessions in memory
+HEAVIEST = 2_000_000  # parts, items, calls and results that are kept of all of them together
 STATES = 8  # points of a session's history from which it can be recognised
-CANDIDATES = 64  # sessions that begin with the same bytes whose raw beginnings are compared
+CANDIDATES = 128  # raw beginnings that begin with the same bytes and are compared
 LOOK_BACK = 8  # assistant turns, from the end, by which an edited history is recognised
+ANSWERED = 4  # how well a session fits at least that gave the answer: more than any other
 TELLING = 160  # bytes of an answer without a tool call, from which on it tells whose it is
 
 End = Literal["open", "answered", "failed"]
@@ -42,8 +44,9 @@ class State:
     summary: tuple[Item, ...] = ()  # of all its items, `context.lightened`
     trail: Trail = field(default_factory=Trail)
     checkpoint: Checkpoint | None = None
-    answer: int = 0  # the mark of what came back
+    answer: int = 0  # the sealed mark of what came back
     end: End = "open"
+    weight: int = 0  # how many things are kept of which a client may send as many as it likes
 
     def begins(self, history: History) -> bool:
         """Whether what was skipped of a history is the beginning of this one."""
@@ -58,12 +61,15 @@ class State:
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """A session in memory. `start` is the bucket that its raw history falls into."""
+    """A session in memory. `start` is the bucket that its raw history falls into; `told_by_prefix`:
+    it began with nothing but its history to tell which it is, even if it is named later.
+    """
 
     session: Session
+    told_by_prefix: bool
     states: list[State] = field(default_factory=list)  # the newest last
-    trail: Trail = field(default_factory=Trail)
     start: int = 0
+    spans: tuple[Span, ...] = ()  # raw beginnings by which it is recognised without reading them
     calls: int = 0
     turns: int = 0
     open_calls: int = 0  # under way, and not among `calls` yet
@@ -75,39 +81,29 @@ class Live:
     streak: Streak = field(default_factory=Streak)  # of failed calls
 
     @property
-    def told_by_prefix(self) -> bool:
-        """Whether nothing but its history tells which session this is."""
-        return self.session.source == "prefix"
-
-    @property
     def state(self) -> State | None:
         """The newest state."""
         return self.states[-1] if self.states else None
-
-    @property
-    def spans(self) -> Iterator[Span]:
-        """The raw beginnings by which it is recognised without reading them. They end where
-        something was reported, if it was anywhere: a request that failed and comes again must not
-        hide what was known when it came first.
-        """
-        reported = [state for state in self.states if state.checkpoint is not None]
-        for state in (reported or self.states)[-2:]:
-            yield from state.spans
 
 
 _Index = dict[tuple[str, int | bytes], dict[str, None]]
 
 
 class Lives(Mapping[str, Session]):
-    """The sessions in memory, by our ids; as a mapping, the sessions themselves."""
+    """The sessions in memory, by our ids; as a mapping, the sessions themselves. Answers are known
+    by their marks, sealed with `seed`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._lives: OrderedDict[str, Live] = OrderedDict()
         # By a key and how the histories of its sessions begin, what they have come to, and what was
         # answered: ids, the one that came last at the end.
-        self._starts: _Index = {}
         self._chains: _Index = {}
         self._answers: _Index = {}
+        # The raw beginnings of those that begin alike, with how many sessions have each.
+        self._starts: dict[tuple[str, int], dict[Span, int]] = {}
+        self._weight = 0
         self.prefaces = Prefaces()
 
     def __getitem__(self, at: str) -> Session:
@@ -119,15 +115,11 @@ class Lives(Mapping[str, Session]):
     def __len__(self) -> int:
         return len(self._lives)
 
-    def live(self, at: str) -> Live | None:
-        """A session's memory, by its id."""
-        return self._lives.get(at)
-
     def admit(self, session: Session) -> Live:
         """The memory of a session, made if there is none; it is now the last to be forgotten."""
         live = self._lives.get(session.id)
         if live is None:
-            live = self._lives[session.id] = Live(session)
+            live = self._lives[session.id] = Live(session, session.source == "prefix")
             if len(self._lives) > MOST:
                 self._forget(self._lives.popitem(last=False)[1])
         else:
@@ -142,20 +134,50 @@ class Lives(Mapping[str, Session]):
             state.checkpoint = state.checkpoint or old.checkpoint
             state.answer = old.answer  # until another one comes
             live.states.remove(old)
+            self._weight -= old.weight
         live.states.append(state)
+        items = sum(1 + len(item.calls) + len(item.results) for item in state.summary)
+        state.weight = items + state.trail.weight
+        self._weight += state.weight
         if live.told_by_prefix:
             self._chains.setdefault((live.session.key, state.chain), {})[live.session.id] = None
         if len(live.states) > STATES:
             self._drop(live, live.states.pop(0))
+        while self._weight > HEAVIEST and len(self._lives) > 1:
+            self._forget(self._lives.popitem(last=False)[1])
 
     def began(self, live: Live, start: int) -> None:
         """Under which bytes a session's raw history begins."""
-        if not live.told_by_prefix:
+        if start != live.start:
+            self._file(live, ())
+            live.start = start
+        self.file(live)
+
+    def file(self, live: Live) -> None:
+        """Keep a session's newest raw beginnings where they are looked for. They end where something
+        was reported, if it was anywhere: a request that failed and comes again must not hide what
+        was known when it came first.
+        """
+        if self._lives.get(live.session.id) is not live:
             return
-        key, at = live.session.key, live.session.id
-        self._leave(self._starts, (key, live.start), live)
-        self._starts.setdefault((key, start), {})[at] = None
-        live.start = start
+        reported = [state for state in live.states if state.checkpoint is not None]
+        newest = (reported or live.states)[-2:]
+        self._file(live, tuple(dict.fromkeys(span for state in newest for span in state.spans)))
+
+    def _file(self, live: Live, spans: tuple[Span, ...]) -> None:
+        before, live.spans = live.spans, spans
+        if before == spans or not live.told_by_prefix:
+            return
+        place = live.session.key, live.start
+        bucket = self._starts.setdefault(place, {})
+        for span in spans:
+            bucket[span] = bucket.get(span, 0) + 1
+        for span in before:
+            bucket[span] -= 1
+            if not bucket[span]:
+                del bucket[span]
+        if not bucket:
+            del self._starts[place]
 
     def answered(self, live: Live, state: State, answer: int) -> None:
         """What came back for a state. One that its session has left behind, or of a session that
@@ -172,10 +194,13 @@ class Lives(Mapping[str, Session]):
         if not any(one.answer == before for one in live.states):
             self._leave(self._answers, (live.session.key, before), live)
 
-    def beginning_with(self, key: str, start: int) -> list[Live]:
-        """The sessions of a key whose raw histories begin alike, the newest last."""
-        bucket: Iterable[str] = self._starts.get((key, start), ())
-        return [self._lives[at] for at in list(bucket)[-CANDIDATES:]]
+    def sealed(self, mark: int) -> int:
+        """The mark of an answer as it is kept here and in the ledger."""
+        return sealed(mark, self._seed)
+
+    def beginnings(self, key: str, start: int) -> list[Span]:
+        """The raw beginnings of a key's sessions that begin with the same bytes, the newest last."""
+        return list(self._starts.get((key, start), ()))[-CANDIDATES:]
 
     def like(self, key: str, history: History) -> State | None:
         """A state of some session of a key that this history is word for word."""
@@ -193,17 +218,32 @@ class Lives(Mapping[str, Session]):
     def _extended(self, key: str, history: History, *, repeated: bool) -> Live | None:
         """The session whose known history this one goes on from, the longest beginning first."""
         last = len(history.items)
-        for number in range(len(history.chains) - 1, -1, -1):
+        for number in range(last, -1, -1):
             chain = history.chains[number]
-            best, fit = None, 0
-            for at in self._chains.get((key, chain), ()):
-                live = self._lives[at]
-                how = _fit(live, chain, history.items[number:], same=number == last and repeated)
-                if how and how >= fit:  # of equals the one that came last
-                    best, fit = live, how
-            if best is not None:
-                return best
+            owners = self._chains.get((key, chain))
+            if not owners or (number == last and not repeated):
+                continue
+            rest = history.items[number:]
+            answer = self.sealed(mark_of(rest)) if rest else None
+            told = self._answers.get((key, answer or 0), {})
+            near = [at for at in told if at in owners]
+            # Of thousands that begin alike hardly any gave this answer.
+            found = self._best(near, chain, answer, ANSWERED) or self._best(owners, chain, answer)
+            if found is not None:
+                return found
         return None
+
+    def _best(
+        self, ids: Iterable[str], chain: bytes, answer: int | None, fit: int = 1
+    ) -> Live | None:
+        """The session of these that fits best, and at least so well; of equals the last one."""
+        best = None
+        for at in ids:
+            live = self._lives[at]
+            how = _fit(live, chain, answer)
+            if how >= fit:
+                best, fit = live, how
+        return best
 
     def _recognised(self, key: str, history: History) -> Live | None:
         """The session that gave one of the last answers in a history that was edited or made
@@ -218,7 +258,7 @@ class Lives(Mapping[str, Session]):
                 return None
             if not item.calls and item.size < TELLING:
                 continue
-            owners = self._answers.get((key, mark_of((item,))), {})
+            owners = self._answers.get((key, self.sealed(mark_of((item,)))), {})
             if len(owners) == 1:
                 return self._lives[next(iter(owners))]
         return None
@@ -226,10 +266,11 @@ class Lives(Mapping[str, Session]):
     def _forget(self, live: Live) -> None:
         while live.states:
             self._drop(live, live.states.pop())
-        self._leave(self._starts, (live.session.key, live.start), live)
+        self._file(live, ())
 
     def _drop(self, live: Live, state: State) -> None:
         key = live.session.key
+        self._weight -= state.weight
         if not any(other.chain == state.chain for other in live.states):
             self._leave(self._chains, (key, state.chain), live)
         if not any(other.answer == state.answer for other in live.states):
@@ -243,8 +284,9 @@ class Lives(Mapping[str, Session]):
                 del index[place]
 
 
-def _fit(live: Live, chain: bytes, rest: Sequence[Item], *, same: bool) -> int:
-    """How well a history that begins as a session's does, and goes on with `rest`, fits it; 0: not.
+def _fit(live: Live, chain: bytes, answer: int | None) -> int:
+    """How well a history that begins as a session's does, and goes on with `answer`, fits it; 0: not.
+    None: it does not go on, and comes again.
 
     A session that is at that state now fits better than one that went on from there, and one whose
     answer is there better than one that answered something else.
@@ -253,13 +295,12 @@ def _fit(live: Live, chain: bytes, rest: Sequence[Item], *, same: bool) -> int:
     if state is None:
         return 0
     current = state is live.state
-    if not rest:  # the same request: the same conversation only if it is asked again
-        return (8 if state.end == "failed" else 7) if same and current else 0
-    answer = mark_of(rest)
+    if answer is None:
+        return (8 if state.end == "failed" else 7) if current else 0
     if not answer:
         return 1 if state.end == "failed" and current else 0
     if state.answer == answer:
-        return 6 if current else 4
+        return ANSWERED + 2 if current else ANSWERED
     if current:
         return 3 if not state.answer else 2
     return 0

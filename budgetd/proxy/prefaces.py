@@ -50,11 +50,13 @@ class Prefaces:
 
 
 def preface_of(key: str, provider: str, model: str, history: History) -> tuple[Preface, int] | None:
-    """The preface of a request and its bytes; None if its beginning was skipped."""
+    """The preface of a request and its bytes, without those of parts that move: they are in no
+    digest. None if its beginning was skipped.
+    """
     if history.skipped:
         return None
     first = list(takewhile(lambda item: item.author == "system", history.items))
     head = history.head
     parts = (head.system, head.tools, head.rest)
-    size = head.size + sum(item.size for item in first)
+    size = head.size + sum(item.size - item.moving for item in first)
     return Preface(key, provider, model, parts, history.chains[len(first)]), size

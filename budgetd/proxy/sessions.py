@@ -18,6 +18,7 @@ from budgetd.core.context import lightened
 from budgetd.core.estimate import Facts
 from budgetd.core.loops import Trail, follow, suspect
 from budgetd.core.sessions import Session, lineage
+from budgetd.core.steps import shown
 from budgetd.core.transcript import Item, Meeting, meet
 from budgetd.core.windows import Instant
 from budgetd.ledger.recall import Recalled
@@ -34,7 +35,7 @@ LARGEST = 24 * 1024 * 1024  # bytes of a request whose history is looked at
 MOST_KEYS = 10_000  # whose pace is kept: names may be invented by callers
 RECENT = 96  # items of a new history in which loops are looked for: a trail keeps 16 turns
 NO_CAPS = Caps()
-TOOL_LENGTH = 64  # of a tool's name: a client's word, which views show
+MOST_NEW = 256  # items that one request may bring and be told word for word from others
 
 
 class Sessions:
@@ -44,7 +45,7 @@ class Sessions:
 
     def __init__(self, seed: int) -> None:
         self._historian = Historian(seed)
-        self._lives = Lives()
+        self._lives = Lives(seed)
         self._paces: OrderedDict[str, Pace] = OrderedDict()
 
     def recall(self, recalled: Sequence[Recalled]) -> None:
@@ -127,9 +128,8 @@ class Sessions:
         First past the longest beginning that some session of this key has. Where that turns out to
         be another's, which only begins alike, all of it is read.
         """
-        begun = self._lives.beginning_with(who.key, self._historian.start(body, fields))
-        spans = [span for live in begun for span in live.spans]
-        history = self._historian.read(body, fields, spans)
+        begun = self._lives.beginnings(who.key, self._historian.start(body, fields))
+        history = self._historian.read(body, fields, begun)
         found = self._lives.find(who.key, history, repeated=who.repeated)
         like = self._lives.like(who.key, history) if found is None and not history.items else None
         if like is not None and like.is_beginning:
@@ -153,8 +153,8 @@ class Sessions:
         state = State(history.chains[-1], items, history.head, (history.stable, history.whole))
         state.summary = _summary(live, history, like)
         if turn:
-            state.trail = live.trail = like.trail if like else _trail(live, history)
-            visit.suspicion = suspect(live.trail)
+            state.trail = like.trail if like else _trail(live, history)
+            visit.suspicion = suspect(state.trail)
         who = visit.who
         reading = Reading(
             history.head,
@@ -207,10 +207,13 @@ def _summary(live: Live, history: History, like: State | None) -> tuple[Item, ..
     """
     if like is not None or not live.told_by_prefix:
         return like.summary if like is not None else ()
-    if not history.skipped:
-        return lightened(history.items)
-    before = next((s.summary for s in live.states if s.chain == history.chains[0]), ())
-    return lightened((*before, *history.items)) if before else ()
+    before: tuple[Item, ...] = ()
+    if history.skipped:
+        before = next((s.summary for s in live.states if s.chain == history.chains[0]), ())
+    if history.skipped and not before:
+        return ()
+    items = lightened((*before, *history.items))
+    return items if len(items) <= MOST_NEW else ()
 
 
 def _kept(live: Live, history: History) -> int:
@@ -229,7 +232,7 @@ def _results(history: History, fresh: Iterable[Item], items: int) -> tuple[tuple
     names = {call.id: call.name for item in history.items for call in item.calls}
     last = list(fresh)
     return tuple(
-        (place, names.get(result.id, "tool")[:TOOL_LENGTH])
+        (place, shown(names.get(result.id, "tool")))
         for place, item in enumerate(last, start=items - len(last))
         for result in item.results
     )

@@ -140,26 +140,37 @@ class Visit:
             return None
         preface, size = reading.preface
         least = self._lives.prefaces.least(preface)
-        return Known(least, facts.input_bytes - size, facts.media) if least is not None else None
+        if least is None:
+            return None
+        # Of the media, which are not words, some may stand in the preface's part of the history.
+        beside = min(facts.media.inline_bytes, size - reading.head.size)
+        return Known(least, facts.input_bytes - size + beside, facts.media)
 
     def conduct(self, now: Instant) -> Conduct:
         """How the session has behaved, and what it would come to with this call and those that are
         under way.
         """
-        live, reading = self.live, self._reading
-        context = 0
-        if reading is not None:
-            at = reading.alike
-            read, new = (at.tokens, at.fresh_bytes) if at is not None else (0, reading.size)
-            context = read + new // BYTES_A_TOKEN
+        live = self.live
         return Conduct(
             at=now,
             calls=live.calls + live.open_calls,
             turns=live.turns + live.open_turns if self.adds_turn else 0,
-            context=context,
+            context=self._context(),
             request=self.who.mark,
             streak=live.streak,
         )
+
+    def _context(self) -> int:
+        """About how many tokens of input it has; media that are new do not count."""
+        reading, facts = self._reading, self._facts
+        if reading is None or facts is None:
+            return 0
+        at = reading.alike
+        if at is None:
+            return max(reading.size - facts.media.inline_bytes, 0) // BYTES_A_TOKEN
+        seen = at.checkpoint.media or Media()
+        new = at.fresh_bytes - facts.media.since(seen).inline_bytes
+        return at.tokens + max(new, 0) // BYTES_A_TOKEN
 
     def refused(self) -> None:
         """Nothing was sent."""
@@ -271,8 +282,8 @@ class Visit:
             input=usage.total_input,
             output=usage.total_output,
             at=ending.at,
-            answer=ending.answer,
-            media=facts.media,
+            answer=self._lives.sealed(ending.answer),
+            media=facts.media.since(facts.linked),
         )
 
     def _remember(
@@ -282,7 +293,8 @@ class Visit:
         if state is not None:
             if ending.done.state == "settled":
                 state.checkpoint = point or state.checkpoint
-                self._lives.answered(live, state, ending.answer)
+                self._lives.file(live)
+                self._lives.answered(live, state, self._lives.sealed(ending.answer))
             elif state.end == "open":
                 state.end = "failed"
         if self.kind != "turn" or usage is None:

@@ -3,23 +3,33 @@
 The same mark is made twice: from a stream as it passes (`Answer`), and from the items of a history
 that hold the answer (`mark_of`). It is made of the ids of the tool calls if there are any, because
 a provider makes those up and a client sends them back; else of the words, without space, because
-clients trim. Thoughts are left out: clients drop or seal them. No word is kept.
+clients trim. Thoughts are left out: clients drop or seal them. No word is kept. By a mark alone anybody
+could try out which words it is of, so what is stored is `sealed`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from itertools import islice, takewhile
 
 import msgspec
 from xxhash import xxh3_64, xxh3_64_intdigest
 
 from budgetd.core.transcript import Item
-from budgetd.wire.content import UnreadableError, decoded, parts_of, squeezed, without, words_of
+from budgetd.wire.content import (
+    LONGEST_NAME,
+    MOST_CALLS,
+    UnreadableError,
+    decoded,
+    parts_of,
+    squeezed,
+    without,
+    words_of,
+)
 from budgetd.wire.items import read_entry
 
-MOST_CALLS = 128  # of one answer that count
 BATCH = 16  # pieces of words that are hashed together
 LONG = 1_024  # bytes of a piece that is not kept waiting
 
@@ -55,8 +65,8 @@ class Answer:
         """
         if not at:
             self._nameless = self._nameless or not self._ids
-        elif at not in self._ids and len(self._ids) < MOST_CALLS:
-            self._ids.append(at)
+        elif (cut := at[:LONGEST_NAME]) not in self._ids and len(self._ids) < MOST_CALLS:
+            self._ids.append(cut)
 
     @property
     def mark(self) -> int:
@@ -98,9 +108,18 @@ def mark_of_message(raw: bytes) -> int:
     return mark_of((read_entry(memoryview(raw), 0).item,))
 
 
+def sealed(mark: int, seed: int) -> int:
+    """A mark as it is stored, 63 bits: of no use without this installation's seed. 0 stays 0."""
+    if not mark:
+        return 0
+    key = seed.to_bytes(8, "little")
+    digest = blake2b(mark.to_bytes(8, "little"), key=key, digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1 or 1
+
+
 def _of_ids(ids: Iterable[str]) -> int:
     """Some clients rewrite ids for another provider's taste: letters and digits stay."""
-    told = "\0".join(_DECORATION.sub("", at) for at in ids)
+    told = "\0".join(_DECORATION.sub("", at[:LONGEST_NAME]) for at in ids)
     return xxh3_64_intdigest(told.encode("utf-8", "surrogatepass")) >> 1
 
 

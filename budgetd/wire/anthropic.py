@@ -99,6 +99,7 @@ class Anthropic:
         budget = thinking.get("budget_tokens")
         tools = _own_tools(body)
         searches, unbounded = _server_side(body, tools)
+        media, linked = _media(body)
         return Facts(
             model,
             body.size,
@@ -108,7 +109,8 @@ class Anthropic:
             least_output=budget + 1
             if isinstance(budget, int) and not isinstance(budget, bool)
             else 0,
-            media=_media(body),
+            media=media,
+            linked=linked,
             searches=searches,
             rounds=_rounds(body) + searches,
             overhead=_overhead(body, tools),
@@ -152,9 +154,10 @@ class Anthropic:
         return json.dumps({"type": "error", "error": error}).encode()
 
 
-def _media(body: Body) -> Media:
+def _media(body: Body) -> tuple[Media, Media]:
+    """What the messages hold, and what of it is linked."""
     if not might_hold_media(body.words("messages")):
-        return Media()
+        return Media(), Media()
     return walk_media(body.get("messages"), images=_IMAGES, documents=_DOCUMENTS, audio=frozenset())
 
 

@@ -17,6 +17,8 @@ import msgspec
 from budgetd.wire.figures import members
 
 MOST_PARTS = 4_096  # of one message that are looked at one by one; the rest counts as one more
+MOST_CALLS = 128  # of one answer, and as many results, that are told apart
+LONGEST_NAME = 128  # characters of a call's id, and of a tool's name: what is longer is cut
 SPACE = b" \t\n\r\v\f\x1c\x1d\x1e\x1f"
 
 _ANY = msgspec.json.Decoder(float_hook=Decimal)
@@ -42,6 +44,27 @@ def decoded(raw: bytes | memoryview) -> Any:
         return _LENIENT.decode(bytes(raw).decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise UnreadableError from error
+
+
+def check_names(raw: bytes, value: Any) -> None:
+    """Raises UnreadableError where `raw`, of which `value` was read, has an object with two members
+    of one name: we read the last, and a provider may read the first.
+    """
+    marks = canonical(value).count(b'"')
+    if raw.count(b'"') == marks and b"\\u0022" not in raw:  # every name that is left out had two
+        return
+    try:
+        _NAMED.decode(raw.decode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        raise UnreadableError from error
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise UnreadableError
+
+
+_NAMED = json.JSONDecoder(object_pairs_hook=_named_once, parse_int=str, parse_float=str)
 
 
 def canonical(value: Any) -> bytes:

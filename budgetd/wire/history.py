@@ -29,6 +29,7 @@ START = 512  # bytes
 MOVING_MARKS = 8  # items at the end: their cache marks will be elsewhere in the next request
 MOST_ITEMS = 10_000  # of one history that are told apart; what follows is one more
 MOST_READ = 8_192  # entries that are kept as they were read
+MOST_READ_CALLS = 32  # and results in one of them
 MOST_BLOCKS = 64
 MOST_COMMAS = 500_000  # more is no conversation, and too much to be cut into pieces
 
@@ -43,7 +44,7 @@ _WORDLESS = frozenset(  # fields without words for the model
         *("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "logit_bias"),
         *("logprobs", "top_logprobs", "service_tier", "speed", "inference_geo", "cache_control"),
         *("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "client_metadata"),
-        *("betas", "anthropic_beta", "anthropic_version", "background", "include"),
+        *("anthropic_version", "background", "include"),
     }
 )
 
@@ -79,7 +80,8 @@ class History:
     `chains` are the digests of ever longer beginnings: of the skipped items (b"" if there are
     none), and after each of `items`. `stable` is the raw beginning that the next request is likely
     to repeat byte for byte: it ends before a last message of the user (clients add to it), before
-    parts that move and before the cache marks at the end. `whole` is all of it.
+    parts that move and before the cache marks at the end. `whole` is all of it up to parts that
+    move: they are in no digest of items, so that whoever skips them cannot say what they come to.
     """
 
     skipped: int
@@ -111,7 +113,8 @@ class Historian:
         items = tuple(entry.item for entry in entries)
         chains = (skipped.chain, *chained(items, self._link, skipped.chain))
         at, marks = skipped.length, []
-        for number in (_steady(entries, len(ends)), len(ends)):
+        lasting = _before_moving(entries, len(ends))
+        for number in (_steady(entries, lasting), lasting):
             end = ends[number - 1] if number else skipped.length
             tape.update(raw[at:end])
             at = end
@@ -186,9 +189,11 @@ class Historian:
         digest = xxh3_128_digest(piece, self._seed)
         entry = self._read.get(digest)
         if entry is None:
+            entry = read_entry(piece, self._seed)
             if len(self._read) >= MOST_READ:
                 self._read.clear()
-            entry = self._read[digest] = read_entry(piece, self._seed)
+            if len(entry.item.calls) + len(entry.item.results) <= MOST_READ_CALLS:
+                self._read[digest] = entry
         return entry
 
     def _link(self, chain: bytes, digest: bytes) -> bytes:
@@ -217,7 +222,8 @@ class Historian:
         for name in names:
             value = body.view(name)
             if not _is_absent(value):
-                tape.update(name.encode("utf-8", "surrogatepass") + b":")
+                told = name.encode("utf-8", "surrogatepass")
+                tape.update(b"%d:%d:%b" % (len(told), value.nbytes, told))
                 tape.update(value)
                 size += value.nbytes
         return (tape.intdigest() >> 1, size) if size else (0, 0)
@@ -241,11 +247,15 @@ def _with(entry: Entry, loose: int) -> Entry:
     return replace(entry, item=replace(item, size=item.size + loose, moving=item.moving + loose))
 
 
+def _before_moving(entries: list[Entry], most: int) -> int:
+    """How many of the entries, `most` at most, stand before the first with a part that moves."""
+    moving = (number for number, entry in enumerate(entries[:most]) if entry.item.moving)
+    return next(moving, most)
+
+
 def _steady(entries: list[Entry], most: int) -> int:
     """How many of the entries, `most` at most, the next request is likely to repeat as they are."""
     if entries and entries[-1].item.author == "user":
         most = min(most, len(entries) - 1)
-    for number, entry in enumerate(entries[:most]):
-        if entry.item.moving or (entry.marked and number >= len(entries) - MOVING_MARKS):
-            return number
-    return most
+    marked = range(max(len(entries) - MOVING_MARKS, 0), most)
+    return next((number for number in marked if entries[number].marked), most)

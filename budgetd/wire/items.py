@@ -18,9 +18,12 @@ from xxhash import xxh3_64, xxh3_64_intdigest, xxh3_128, xxh3_128_digest
 
 from budgetd.core.transcript import Author, Item, ToolCall, ToolResult
 from budgetd.wire.content import (
+    LONGEST_NAME,
+    MOST_CALLS,
     UnreadableError,
     arguments_of,
     canonical,
+    check_names,
     decoded,
     is_nothing,
     is_plain,
@@ -63,7 +66,9 @@ class Entry:
 def read_entry(raw: memoryview, seed: int) -> Entry:
     """An entry of a history, whatever it is."""
     try:
-        return _read(decoded(raw), raw.nbytes, seed)
+        value = decoded(raw)
+        check_names(bytes(raw), value)
+        return _read(value, raw.nbytes, seed)
     except (UnreadableError, RecursionError):
         return Entry(opaque(raw, seed))
 
@@ -128,7 +133,9 @@ class _Pen:
 
     def call(self, told: Mapping[str, Any], name: str, given: Any) -> None:
         """A tool that was asked for."""
-        arguments = arguments_of(given)
+        if len(self.calls) >= MOST_CALLS:
+            return
+        name, arguments = name[:LONGEST_NAME], arguments_of(given)
         digest = xxh3_64_intdigest(canonical(arguments)) >> 1
         at = _id(told, name, len(self.calls))
         self.calls.append(ToolCall(at, name, digest, looks_up(name, arguments)))
@@ -145,7 +152,8 @@ class _Pen:
         self.put(b"e", b"")
         at = _id(told, text(told.get("name")) or "", len(self.results))
         failed = told.get("is_error") is True or _is_failed(content)
-        self.results.append(ToolResult(at, says, self.written - before, failed))
+        if len(self.results) < MOST_CALLS:
+            self.results.append(ToolResult(at, says, self.written - before, failed))
 
     def finish(self, author: Author, size: int) -> Item:
         """What was written. Results share the entry's bytes by how much they hold."""
@@ -249,7 +257,7 @@ def _read_call(pen: _Pen, told: Mapping[str, Any], what: Mapping[str, Any]) -> N
 def _id(told: Mapping[str, Any], name: str, position: int) -> str:
     """A call's id; where the dialect has none, its name and how many came before it."""
     given = (text(told.get(member)) for member in _IDS)
-    return next((one for one in given if one), f"{name}#{position}")
+    return next((one[:LONGEST_NAME] for one in given if one), f"{name[:LONGEST_NAME]}#{position}")
 
 
 def _is_failed(content: Any) -> bool:
@@ -263,13 +271,14 @@ def _is_failed(content: Any) -> bool:
 
 
 def _without_moving(words: str) -> str:
-    """The words without the moving part, and without the line end that joined it to them."""
-    kept, at = "", 0
+    """The words without the moving parts, and each without the line end that joined it to them."""
+    kept: list[str] = []
+    at = 0
     while (start := words.find(_MOVES, at)) >= 0 and (end := words.find(_MOVED, start)) >= 0:
-        kept += words[at:start]
+        joined = start > at and words[start - 1] == "\n"
+        if start - joined > at:
+            kept.append(words[at : start - joined])
         at = end + len(_MOVED)
-        if kept.endswith("\n"):
-            kept = kept[:-1]
-        elif not kept and words.startswith("\n", at):
+        if not joined and not kept and words.startswith("\n", at):
             at += 1
-    return kept + words[at:]
+    return "".join([*kept, words[at:]])

@@ -13,6 +13,7 @@ from typing import Any
 
 from budgetd.core.estimate import Media
 
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 _MARKS = re.compile(rb'"(?:input_|image|document"|file"|audio|video)')
 
 
@@ -21,9 +22,14 @@ def might_hold_media(words: memoryview) -> bool:
     return _MARKS.search(words) is not None
 
 
-def walk_media(messages: Any, *, images: Set[str], documents: Set[str], audio: Set[str]) -> Media:
-    """Count the parts whose `type` is in one of the sets, wherever they are nested."""
+def walk_media(
+    messages: Any, *, images: Set[str], documents: Set[str], audio: Set[str]
+) -> tuple[Media, Media]:
+    """Count the parts whose `type` is in one of the sets, wherever they are nested: all, and those
+    of them that stand at an address.
+    """
     counts = {"images": 0, "documents": 0, "audio": 0}
+    linked = dict(counts)
     inline = 0
     todo = [messages]
     while todo:
@@ -40,8 +46,10 @@ def walk_media(messages: Any, *, images: Set[str], documents: Set[str], audio: S
                 todo.extend(value.values())
                 continue
             counts[named] += 1
-            inline += _base64_length(value)
-    return Media(**counts, inline_bytes=inline)
+            length, links = _inside(value)
+            linked[named] += links > 0
+            inline += length
+    return Media(**counts, inline_bytes=inline), Media(**linked)
 
 
 def _kind_of(kind: str, images: Set[str], documents: Set[str], audio: Set[str]) -> str | None:
@@ -58,11 +66,11 @@ def _is_text(part: dict[str, Any]) -> bool:
     return isinstance(source, dict) and source.get("type") in {"text", "content"}
 
 
-def _base64_length(part: dict[str, Any]) -> int:
-    """Length of the base64 text in a media part: the members `data` and `file_data`, and data:
-    URLs.
+def _inside(part: dict[str, Any]) -> tuple[int, int]:
+    """Length of the base64 text in a media part (the members `data` and `file_data`, and data:
+    URLs), and how many addresses are in it.
     """
-    length = 0
+    length = links = 0
     todo: list[Any] = [part]
     while todo:
         value = todo.pop()
@@ -70,8 +78,10 @@ def _base64_length(part: dict[str, Any]) -> int:
             continue
         for name, member in value.items():
             if isinstance(member, str):
-                if name in {"data", "file_data"} or member.startswith("data:"):
+                if _ADDRESS.match(member):
+                    links += 1
+                elif name in {"data", "file_data"} or member.startswith("data:"):
                     length += len(member)
             else:
                 todo.append(member)
-    return length
+    return length, links

@@ -105,7 +105,8 @@ class OpenAIChat:
             )
         options = body.get("stream_options")
         streamed = body.flag("stream")
-        media, searches = self._media(body)
+        media, linked = _media(body)
+        searches = 1 if present(body.raw("web_search_options")) else 0
         return Facts(
             model,
             body.size,
@@ -116,6 +117,7 @@ class OpenAIChat:
             overhead=TEMPLATE_TOKENS,
             extra_output=len(body.raw("prediction")),
             media=media,
+            linked=linked,
             searches=searches,
             silent_searches=searches,
             unbounded=_unbounded(body),
@@ -124,13 +126,6 @@ class OpenAIChat:
             hidden_output=present(body.raw("reasoning_effort")) or present(body.raw("reasoning")),
             media_output=_speaks_or_draws(body),
         )
-
-    def _media(self, body: Body) -> tuple[Media, int]:
-        searches = 1 if present(body.raw("web_search_options")) else 0
-        if not might_hold_media(body.words("messages")):
-            return Media(), searches
-        media = walk_media(body.get("messages"), images=_IMAGES, documents=_DOCUMENTS, audio=_AUDIO)
-        return replace(media, images=media.images * _image_weight(body)), searches
 
     def limit_output(self, facts: Facts, bound: int, field: str) -> dict[str, Any]:
         """See `Dialect.limit_output`."""
@@ -178,6 +173,16 @@ def _heard(document: bytes) -> int:
     """The mark of a whole answer: of several, a conversation goes on with the first."""
     answer = decoded(_ANSWER, document)
     return mark_of_message(bytes(answer.choices[0].message)) if answer and answer.choices else 0
+
+
+def _media(body: Body) -> tuple[Media, Media]:
+    """What the messages hold, and what of it is linked."""
+    if not might_hold_media(body.words("messages")):
+        return Media(), Media()
+    found = walk_media(body.get("messages"), images=_IMAGES, documents=_DOCUMENTS, audio=_AUDIO)
+    weight = _image_weight(body)
+    media, linked = (replace(one, images=one.images * weight) for one in found)
+    return media, linked
 
 
 def _image_weight(body: Body) -> int:

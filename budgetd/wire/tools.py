@@ -35,7 +35,8 @@ _TOLD_WHAT = _set(
 )
 _COMMANDS = ("command", "cmd", "script")
 _SHELL = re.compile(r"(?:\S*/)?(?:ba|z|da|k|fi)?sh")
-_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+# One that is not closed goes on to the end: so no place is looked at twice.
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*+\"|['\"].*", re.DOTALL)
 _TO_NOWHERE = re.compile(r"\d?>&\d|[&\d]?>>?\s*/dev/null")
 _NEXT_COMMAND = re.compile(r"[;|&\n()`]+")
 _BEFORE_COMMAND = _set("sudo time timeout nice env command then do if else while !")

@@ -277,7 +277,7 @@ async def test_an_agent_is_bound_by_its_tree_after_kill_9_though_it_names_nobody
         root = session_id("default", "top")
         assert reply.told["subject"] == f"session:{root}"
         await it.settle()
-        assert 4 * 10**10 < it.sim.bill.total_pico <= 5 * 10**10
+        assert 3 * 10**10 < it.sim.bill.total_pico <= 5 * 10**10
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

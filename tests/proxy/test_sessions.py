@@ -23,7 +23,7 @@ from budgetd.proxy.sessions import Sessions
 from budgetd.proxy.visits import Arrival, Ending, Visit, akin
 from budgetd.wire.answers import mark_of
 from budgetd.wire.body import parse
-from budgetd.wire.history import Fields, Historian
+from budgetd.wire.history import Fields, Historian, Span
 from tests.wire.tokens import card
 
 Message = dict[str, Any]
@@ -179,6 +179,28 @@ def test_the_same_request_again_is_a_new_conversation_unless_it_failed() -> None
     assert town.ask([SYSTEM, FIRST]).session.id != first.session.id
 
 
+def test_a_retry_goes_to_the_conversation_whose_call_failed() -> None:
+    town = Town()
+    failed, other = town.ask([SYSTEM, FIRST]), town.ask([SYSTEM, FIRST])
+    town.answer(failed, None)
+    town.answer(other, said("a"))
+    assert town.ask([SYSTEM, FIRST], retry=True).session.id == failed.session.id
+
+
+def test_conversations_under_one_name_have_their_circles_to_themselves() -> None:
+    town, named = Town(), Claim("batch", "url")
+    stuck, busy = [user("Wait.")], [user("Work.")]
+    found = []
+    for number in range(5):
+        for talk, words in ((stuck, "ls x"), (busy, f"make {number}")):
+            visit = town.ask(talk, claim=named)
+            found.append(visit.suspicion is not None)
+            call = ran(f"call_{len(found)}", cmd=words)
+            town.answer(visit, call)
+            talk += [call, brought(f"call_{len(found)}", "none")]
+    assert found == [False] * 6 + [True, False, True, False]
+
+
 def test_a_refused_request_that_comes_again_is_the_same_conversation() -> None:
     town = Town()
     first = town.ask([SYSTEM, FIRST])
@@ -268,7 +290,7 @@ def test_what_is_long_out_of_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     assert len(kept) == 10
     assert set(kept) == set(ids[-10:])
     assert len(kept._chains) == len(kept._answers) == 10
-    assert sum(map(len, kept._starts.values())) == 10
+    assert sum(map(len, kept._starts.values())) == 20  # two beginnings each
     again = town.talk([SYSTEM, user("0"), ran("call_0xx"), brought("call_0xx", "y")], said("z"))
     assert again not in ids
 
@@ -551,7 +573,12 @@ def test_whatever_happens_nothing_points_at_what_is_forgotten(
                     live = known._lives[at]
                     assert live.session.key == key
                     assert place in {getattr(state, of) for state in live.states}
-        assert {at for ids in known._starts.values() for at in ids} <= set(known)
+        filed: dict[tuple[str, int], dict[Span, int]] = {}
+        for live in known._lives.values():
+            for span in live.spans:
+                bucket = filed.setdefault((live.session.key, live.start), {})
+                bucket[span] = bucket.get(span, 0) + 1
+        assert known._starts == filed
     assert len(town.sessions._lives) == 6
 
 

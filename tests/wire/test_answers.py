@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from budgetd.core.transcript import Item
-from budgetd.wire.answers import BATCH, LONG, MOST_CALLS, Answer, mark_of, mark_of_message
+from budgetd.wire.answers import BATCH, LONG, Answer, mark_of, mark_of_message
 from budgetd.wire.anthropic import DIALECT as ANTHROPIC
 from budgetd.wire.anthropic import MESSAGES
 from budgetd.wire.body import parse
+from budgetd.wire.content import MOST_CALLS
 from budgetd.wire.dialect import Tap
 from budgetd.wire.history import Historian
 from budgetd.wire.items import read_entry
