@@ -67,11 +67,15 @@ def dollars(amount: str | None) -> str:
 
 
 def brief(amount: str | None) -> str:
-    """Money in a column of many: "$14.02", "$0.88", "$0.031", "$0.0042": cents, or two digits."""
+    """Money in a column of many: "$14.02", "$0.88", "$0.031", "$0.0042": cents, or two digits. What
+    is less than a hundredth of a cent is "<$0.0001", so that it fits.
+    """
     if amount is None:
         return "-"
     size, unit = abs(pico_from_usd(amount)), PICO_PER_USD // 100
-    while size < 10 * unit and unit > 1 and size:
+    if 0 < size < PICO_PER_USD // 10_000:
+        return "<$0.0001"
+    while size < 10 * unit and unit > PICO_PER_USD // 10_000 and size:
         unit //= 10
     rounded = (size + unit // 2) // unit * unit
     return usd_display(-rounded if amount.startswith("-") else rounded)

@@ -33,10 +33,15 @@ def _ours(message: str) -> str:
     return message if message.startswith("budgetd") else f"budgetd: {message}"
 
 
-def refusal(dialect: Dialect, notice: Notice, family: str, call: str) -> web.Response:
-    """A call that was refused for money, or by the kill switch."""
+def refusal(
+    dialect: Dialect, notice: Notice, family: str, call: str, session: str | None = None
+) -> web.Response:
+    """A call that was refused: for money, by the kill switch, a cap or a loop."""
     complaint, headers = refuse(notice, family)
-    return _error(dialect, complaint, headers | {"x-budgetd-call": call})
+    headers |= {"x-budgetd-call": call}
+    if session is not None:
+        headers["x-budgetd-session"] = session
+    return _error(dialect, complaint, headers)
 
 
 def unreachable(dialect: Dialect, fault: UpstreamFault, call: str | None) -> web.Response:

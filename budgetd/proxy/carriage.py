@@ -115,7 +115,7 @@ class Carriage:
             reason=notice.reason,
             client=call.client,
         )
-        return answers.refusal(order.dialect, notice, order.caller.family, call.id)
+        return answers.refusal(order.dialect, notice, order.caller.family, call.id, call.session)
 
     async def _keep_bar(self, bar: Bar) -> None:
         """What is refused for something other than money is among the refusals, too."""

@@ -83,6 +83,9 @@ def test_a_refusal_carries_its_call(name: str) -> None:
     answer = answers.refusal(DIALECTS[name], notice, "unknown", "c1")
     assert answer.status == 429
     assert answer.headers["x-budgetd-call"] == "c1"
+    assert "x-budgetd-session" not in answer.headers
+    named = answers.refusal(DIALECTS[name], notice, "unknown", "c1", "s1")
+    assert named.headers["x-budgetd-session"] == "s1"
     assert "retry-after" not in answer.headers
     assert isinstance(answer.body, bytes)
     assert json.loads(answer.body)["error"]["budgetd"] == {"origin": "budgetd"}
