@@ -84,7 +84,12 @@ def test_what_does_not_fit_leaves_a_refusal_and_nothing_else(db: sqlite3.Connect
     assert isinstance(book.admit(db, poor, NOW), Refuse)
     assert windows(db) == [("key:a", "5h", 90, 0, 0)]
     assert db.execute("SELECT count(*) FROM attempt").fetchone() == (1,)
-    figures = {"budget": "5h", "subject": "key:a", "limit": "0.00000000015", "resets_at": NOW + 5 * HOUR}
+    figures = {
+        "budget": "5h",
+        "subject": "key:a",
+        "limit": "0.00000000015",
+        "resets_at": NOW + 5 * HOUR,
+    }
     assert refused(db) == [
         (
             busy.call.id,

@@ -603,3 +603,10 @@ def test_an_entry_of_very_many_parts_is_read_all_the_same() -> None:
     parts[-1]["text"] = "other"
     assert many.digest != digest({"role": "user", "content": parts})
     assert many.digest != digest({"role": "user", "content": parts[:MOST_PARTS]})
+
+
+def test_many_parts_that_move_delay_nobody() -> None:
+    """So many that a run in which each of them copies what it follows does not end in time."""
+    words = "a" * 2_000_000 + "\n" + f"{MOVING}\n" * 200_000
+    raw = json.dumps({"role": "user", "content": words}).encode()
+    assert read_bytes(raw).item.moving > 200_000 * len(MOVING)

@@ -127,3 +127,15 @@ def test_failures(text: str) -> None:
 )  # fmt: skip  # what tools say
 def test_no_failures(text: str) -> None:
     assert not is_failure(text)
+
+
+@pytest.mark.parametrize("quotes", ['"' + '\\"' * 1_990, '"\\' * 1_990, "'" * 3_999, "\"'" * 1_999])
+def test_quotes_that_are_never_closed_delay_nobody(quotes: str) -> None:
+    """So often that a run in which each quote is looked at from there on does not end in time."""
+    for _ in range(3_000):
+        assert looks_up("Bash", {"command": quotes}) in {True, False}
+
+
+def test_what_stands_in_an_unclosed_quote_is_no_command() -> None:
+    assert looks_up("Bash", {"command": "grep 'x > y"})
+    assert not looks_up("Bash", {"command": "grep x > 'y"})
