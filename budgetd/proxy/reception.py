@@ -7,6 +7,8 @@ next one like it is known for what it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 from aiohttp import web
 
@@ -23,6 +25,8 @@ from budgetd.runtime import new_id
 from budgetd.wire.claims import claim
 from budgetd.wire.dialects import Labels, Target
 from budgetd.wire.identity import client_family, credentials
+
+FEATURES = "anthropic-beta"
 
 log = structlog.get_logger("budgetd.call")
 
@@ -55,6 +59,7 @@ class Reception:
             repeated=retry_of is not None or self._repeats.remembers(mark, now),
             retry=retry_of is not None,
             at=now,
+            reader=_reader(caller, aim, headers),
         )
         visit = self._works.sessions.arrive(who, facts, body, aim.operation.history)
         try:
@@ -82,6 +87,14 @@ class Reception:
             log.info("would have been refused", key=caller.key, why=bar.words)
             return None
         return bar
+
+
+def _reader(caller: Caller, aim: Target, headers: Mapping[str, str]) -> bytes:
+    """Another server may count in another way under the same name, and another feature may bring
+    back what was left out of a count.
+    """
+    url = caller.provider.base_urls[aim.dialect.name]
+    return f"{url}\n{headers.get(FEATURES, '')}".encode("utf-8", "surrogatepass")
 
 
 def claims_of(

@@ -69,7 +69,7 @@ class Sessions:
             path = lineage(who.key, who.claim.id, who.claim, who.family, self._lives)
             live = self._settled_in(path)
             if fields is not None:
-                history = self._historian.read(body, fields, live.spans)
+                history = self._historian.read(body, fields, live.spans, who.reader)
         elif fields is not None:
             history, found, like = self._recognise(who, body, fields)
             ref = found.session.ref if found is not None else new_id(who.at)
@@ -129,13 +129,13 @@ class Sessions:
         be another's, which only begins alike, all of it is read.
         """
         begun = self._lives.beginnings(who.key, self._historian.start(body, fields))
-        history = self._historian.read(body, fields, begun)
+        history = self._historian.read(body, fields, begun, who.reader)
         found = self._lives.find(who.key, history, repeated=who.repeated)
         like = self._lives.like(who.key, history) if found is None and not history.items else None
         if like is not None and like.is_beginning:
             return history, None, like
         if history.skipped and (found is None or not _is_own(found, history)):
-            history = self._historian.read(body, fields)
+            history = self._historian.read(body, fields, reader=who.reader)
             found = self._lives.find(who.key, history, repeated=who.repeated)
         return history, found, like if found is None else None
 

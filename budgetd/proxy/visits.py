@@ -32,7 +32,8 @@ _FAMILY = re.compile(r"[a-z]{3,}")
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A call as it comes in. `mark` is a hash of its body; `repeated`: the same request came before
-    and got no answer, `retry`: and may have cost something.
+    and got no answer, `retry`: and may have cost something. `reader` is what tells, besides its
+    body and its model, how it will be read: where it goes, and with which of the provider's features.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Arrival:
     repeated: bool
     retry: bool
     at: Instant
+    reader: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,12 @@ class Historian:
         """A hash of how the history begins, by which to look for spans; 63 bits."""
         return xxh3_64_intdigest(body.view(fields.history)[:START], self._seed) >> 1
 
-    def read(self, body: Body, fields: Fields, spans: Iterable[Span] = ()) -> History:
-        """The history of a request, past the longest of the given beginnings that it has."""
+    def read(
+        self, body: Body, fields: Fields, spans: Iterable[Span] = (), reader: bytes = b""
+    ) -> History:
+        """The history of a request, past the longest of the given beginnings that it has. `reader`
+        is what tells, besides the body, how it will be read: part of `Head.rest`, without a size.
+        """
         raw = body.view(fields.history)
         known, tape = self._begun(raw, spans)
         skipped = known[-1]
@@ -123,7 +127,7 @@ class Historian:
         stable, whole = marks
         if not entries and len(known) > 2:  # a repeat: what was stable before still is
             stable = known[-2]
-        head, start = self._head(body, fields), self.start(body, fields)
+        head, start = self._head(body, fields, reader), self.start(body, fields)
         return History(skipped.items, items, chains, head, start, stable, whole)
 
     def _begun(self, raw: memoryview, spans: Iterable[Span]) -> tuple[list[Span], xxh3_128]:
@@ -199,12 +203,12 @@ class Historian:
     def _link(self, chain: bytes, digest: bytes) -> bytes:
         return xxh3_128_digest(chain + digest, self._seed)
 
-    def _head(self, body: Body, fields: Fields) -> Head:
+    def _head(self, body: Body, fields: Fields, reader: bytes) -> Head:
         apart = {fields.history, fields.system, fields.tools}
         return Head(
             self._part(body, [fields.system] if fields.system is not None else []),
             self._part(body, [fields.tools]),
-            self._part(body, sorted(body.names - _WORDLESS - apart)),
+            self._part(body, sorted(body.names - _WORDLESS - apart), reader),
             self._blocks(body.view(fields.system)) if fields.system is not None else (),
         )
 
@@ -216,9 +220,9 @@ class Historian:
         blocks = [memoryview(block) for block in found]
         return tuple((xxh3_64_intdigest(one, self._seed) >> 1, one.nbytes) for one in blocks)
 
-    def _part(self, body: Body, names: list[str]) -> tuple[int, int]:
-        """Digest and size of some fields; null is as good as absent."""
-        tape, size = xxh3_64(seed=self._seed), 0
+    def _part(self, body: Body, names: list[str], told: bytes = b"") -> tuple[int, int]:
+        """Digest and size of some fields, after something told; null is as good as absent."""
+        tape, size = xxh3_64(b"%d:%b" % (len(told), told) if told else b"", seed=self._seed), 0
         for name in names:
             value = body.view(name)
             if not _is_absent(value):
@@ -226,7 +230,7 @@ class Historian:
                 tape.update(b"%d:%d:%b" % (len(told), value.nbytes, told))
                 tape.update(value)
                 size += value.nbytes
-        return (tape.intdigest() >> 1, size) if size else (0, 0)
+        return (tape.intdigest() >> 1, size) if size or told else (0, 0)
 
 
 def _is_absent(value: memoryview) -> bool:

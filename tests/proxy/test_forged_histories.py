@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from budgetd.wire.content import LONGEST_NAME, MOST_CALLS
 from budgetd.wire.history import Fields
 from budgetd.wire.openai_chat import CHAT
 from budgetd.wire.openai_chat import DIALECT as OPENAI
+from tests.e2e.books import ask
 from tests.proxy.test_sessions import FIRST, SYSTEM, Town, brought, ran, said, user
+from tests.rig import ANTHROPIC_KEY, house
 
 NAMED = Claim("abc", "client")
 LONG = "word " * 20_000
@@ -79,6 +82,39 @@ def test_other_features_may_bring_back_what_was_left_out(field: str) -> None:
     features: dict[str, Any] = {field: ["interleaved-thinking"]}
     more = town.ask([FIRST, said("a"), user("b")], claim=NAMED, **features)
     assert more.known is None
+
+
+@pytest.mark.parametrize("claim", [NAMED, Claim()])
+def test_another_server_of_the_same_name_may_count_in_another_way(claim: Claim) -> None:
+    town, more = Town(), [FIRST, said("a"), user("b")]
+    town.talk([FIRST], said("a"), claim=claim, reader=b"http://127.0.0.1:1")
+    assert town.ask(more, claim=claim, reader=b"http://127.0.0.1:2").known is None
+    town.talk([FIRST], said("a"), claim=claim, reader=b"http://127.0.0.1:1")
+    assert town.ask(more, claim=claim, reader=b"http://127.0.0.1:1").known is not None
+
+
+async def test_what_was_read_in_another_way_is_not_known(tmp_path: Path) -> None:
+    talk, bounds = [user(LONG)], []
+    headers = {"x-api-key": ANTHROPIC_KEY, "anthropic-version": "2023-06-01"}
+    async with house(tmp_path, "keys: {k: {budgets: [100.00 per day]}}") as here:
+        for number in range(6):
+            if number == 2:
+                headers["anthropic-beta"] = "interleaved-thinking-2025-05-14"
+            if number == 4:
+                elsewhere = here.sim.url.replace("127.0.0.1", "localhost")
+                here.config.write_text(here.config.read_text().replace(here.sim.url, elsewhere))
+                assert await here.daemon.reload()
+            body = {"model": "claude-sonnet-4-5", "max_tokens": 1_000, "messages": talk}
+            url = f"{here.url}/k/k/s/one/v1/messages"
+            async with here.http.post(url, json=body, headers=headers) as answer:
+                reply, call = (await answer.json())["content"], answer.headers["x-budgetd-call"]
+            talk = [*talk, {"role": "assistant", "content": reply}, user("b")]
+            await here.quiet()
+            bounds += ask(
+                tmp_path / "state", "SELECT input_bound FROM attempt WHERE call = ?", call
+            )
+    known = [tokens < len(LONG) / 2 for (tokens,) in bounds]
+    assert known == [False, True, False, True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -71,13 +71,15 @@ class Town:
         retry: bool = False,
         model: str = "gpt-4o",
         media: Media = NO_MEDIA,
+        reader: bytes = b"",
         **fields: Any,
     ) -> Visit:
         """A call arrives."""
         self.now += 1_000
         data = json.dumps({"model": model, "messages": messages, **fields}).encode()
         mark = hash(data)
-        who = Arrival(key, "unknown", "openai", claim, mark, repeated or retry, retry, self.now)
+        again = repeated or retry
+        who = Arrival(key, "unknown", "openai", claim, mark, again, retry, self.now, reader)
         facts = Facts(model, len(data), media=media)
         visit = self.sessions.arrive(who, facts, parse(data), Fields())
         assert visit is not None
